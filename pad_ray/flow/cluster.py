@@ -1,0 +1,72 @@
+"""Joining or starting Ray, the same way for every command."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+STAGES = 4
+"""Actor stages that may run at once: reading, sampling, judging, and one for training or evaluation."""
+
+
+def quiet_environment() -> dict[str, str]:
+    """Environment of every process we start: no telemetry, loopback only, token authentication, no compilers.
+
+    Must be in place before ray, torch or transformers are imported. Values the user set win.
+    """
+    return {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(24),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # despite its name: a local cluster binds to 127.0.0.1 only
+        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a report costs up to one poll
+        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        "RAY_DISABLE_IMPORT_WARNING": "1",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+@contextmanager
+def connect(log_to_driver: bool = False) -> Iterator[None]:
+    """Join the cluster of RAY_ADDRESS, or start a private one on this machine that ends with the block.
+
+    A Ray that is already initialised (a notebook, a test session) is used as it is.
+    """
+    for name, value in quiet_environment().items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(log_to_driver=log_to_driver, logging_level="ERROR")
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    # Unix socket paths are limited to 107 bytes, so the session folder must have a short name.
+    base = os.environ.get("RAY_TMPDIR", "/tmp")
+    with tempfile.TemporaryDirectory(prefix="pr_", dir=base, ignore_cleanup_errors=True) as folder:
+        ray.init(
+            address="local",
+            # Logical CPUs: a pool without a free one would wait for ever, so there are always enough for all stages.
+            num_cpus=max(os.cpu_count() or 1, 2 * STAGES),
+            include_dashboard=False,
+            log_to_driver=log_to_driver,
+            logging_level="ERROR",
+            _temp_dir=folder,
+        )
+        try:
+            yield
+        finally:
+            ray.shutdown()

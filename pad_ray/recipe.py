@@ -1,0 +1,240 @@
+"""The recipe: one YAML file, one pydantic tree, a sentence under every key.
+
+Everything a run depends on is here and nowhere else (secrets excepted: those come from the environment).
+The resolved recipe and its hash are written into the run folder, so a run can always say what it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A group of recipe keys; unknown ones are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Problems(Section):
+    """Where the questions with known answers come from."""
+
+    train: str | list[str]
+    """URI or list of URIs: a .jsonl or .parquet path, or gym://task?size=500&seed=7."""
+    eval: dict[str, str | list[str]] = Field(default_factory=dict[str, str | list[str]])
+    """Evaluation suites by name, each a URI or a list of URIs."""
+    limit: int | None = Field(default=None, ge=1)
+    """Use at most this many training problems (the first ones)."""
+
+
+class Teacher(Section):
+    """Who writes the reasoning programs."""
+
+    kind: Literal["recorded", "student"] = "recorded"
+    """recorded: replies from files; student: the student itself (always so in rounds after 0)."""
+    path: str | list[str] = Field(default_factory=list[str])
+    """Recording files (.jsonl or .jsonl.gz), for kind recorded."""
+    base_url: str = ""
+    """Endpoint, for kinds that call one."""
+    model: str = ""
+    """Name of the teacher, kept in every request."""
+    samples: int | Literal["all"] = "all"
+    """Replies per problem; all = what is recorded."""
+    temperature: float = Field(default=0.7, ge=0, le=5)
+    """Sampling temperature; 0 is greedy."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Limit on one reply, in tokens."""
+    workers: int = Field(default=2, ge=1)
+    """Sampling actors."""
+    concurrency: int = Field(default=16, ge=1)
+    """Calls in flight per actor, for kinds that call an endpoint; else the batch of one actor."""
+    price: dict[Literal["input", "output", "cached"], float] | Literal["unknown_ok"] = "unknown_ok"
+    """Dollars per million tokens, or unknown_ok; recorded replies and the student's own cost nothing."""
+    budget_usd: float | None = Field(default=None, ge=0)
+    """Stop, resumable, before spending more than this."""
+
+    @property
+    def paths(self) -> list[str]:
+        """The recording files as a list."""
+        return [self.path] if isinstance(self.path, str) else list(self.path)
+
+
+class SandboxSettings(Section):
+    """How untrusted programs are executed."""
+
+    level: Literal["strict", "degraded", "unsafe"] = "strict"
+    """The level below which nothing runs."""
+    timeout_s: float = Field(default=1.0, gt=0, le=60)
+    """Limit on one program, in seconds."""
+    workers: int = Field(default=2, ge=1)
+    """Sandbox actors."""
+
+
+class Curate(Section):
+    """Which verified programs become training examples."""
+
+    max_per_problem: int = Field(default=4, ge=1)
+    """Keep at most this many different programs of one problem."""
+    max_ratio: float | None = Field(default=10.0, ge=1)
+    """Keep at most this many times the examples of the smallest source, per source; null keeps all."""
+    max_chars: int = Field(default=4000, ge=1)
+    """Drop longer programs."""
+
+
+class Student(Section):
+    """The small model that learns."""
+
+    model: str
+    """A Hugging Face folder, or package://NAME for one that ships with pad_ray."""
+    init: Literal["pretrained", "random"] = "pretrained"
+    """random: take only the shape and the tokenizer from the folder, draw fresh weights."""
+    lora: Literal[False] = False
+    """Full fine-tuning; adapters are not available yet."""
+
+
+class Train(Section):
+    """Fine-tuning on Ray Train and DeepSpeed."""
+
+    workers: int = Field(default=1, ge=1)
+    """Data-parallel training workers."""
+    use_gpu: bool | Literal["auto"] = "auto"
+    """One GPU per worker; auto: if the cluster has enough."""
+    zero_stage: Literal[0, 1, 2, 3] = 0
+    """DeepSpeed ZeRO stage."""
+    epochs: float = Field(default=3, gt=0)
+    """Passes over the examples."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Stop after this many optimizer steps."""
+    lr: float = Field(default=2e-4, gt=0)
+    """Peak learning rate."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Course of the learning rate after the warm-up."""
+    warmup: float = Field(default=0.05, ge=0, le=0.5)
+    """Share of the steps in which the learning rate rises from 0."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """AdamW weight decay."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are clipped to this norm."""
+    tokens_per_batch: int = Field(default=2048, ge=16)
+    """Tokens (prompt and completion) of one optimizer step, over all workers."""
+    micro_tokens: int = Field(default=2048, ge=16)
+    """Tokens that one worker puts through the model at once; longer steps accumulate."""
+    max_length: int = Field(default=512, ge=16)
+    """Longer examples are dropped, and counted."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the forward and backward pass."""
+    checkpoint_s: float = Field(default=120, gt=0)
+    """Seconds between checkpoints; one is always written at the end."""
+
+
+class Refine(Section):
+    """Rounds in which the student learns from its own programs."""
+
+    rounds: int = Field(default=1, ge=0)
+    """Refinement rounds after round 0."""
+    samples: int = Field(default=2, ge=1)
+    """Programs the student writes per training problem."""
+    temperature: float = Field(default=0.7, ge=0, le=5)
+    """Their sampling temperature."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Limit on one program, in tokens."""
+    limit: int | None = Field(default=None, ge=1)
+    """Use at most this many training problems in a round."""
+    successes: bool = True
+    """Train on the student's own verified programs."""
+    repairs: bool = True
+    """Train on its failures paired with a verified program of the same problem."""
+    replay: float = Field(default=2.0, ge=0)
+    """Earlier examples mixed in, per new example."""
+    epochs: float = Field(default=1, gt=0)
+    """Passes over the mixture of a round."""
+    lr: float | None = Field(default=None, gt=0)
+    """Peak learning rate of a round; null takes train.lr."""
+
+
+class Decode(Section):
+    """How the reasoner answers."""
+
+    kind: Literal["greedy", "vote"] = "greedy"
+    """greedy: one program; vote: several sampled programs vote with their values."""
+    samples: int = Field(default=1, ge=1, le=256)
+    """Programs per question, for vote."""
+    temperature: float = Field(default=0.7, ge=0, le=5)
+    """Sampling temperature, for vote."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Limit on one program, in tokens."""
+    batch_size: int = Field(default=32, ge=1)
+    """Questions decoded together."""
+
+
+class Evaluate(Section):
+    """How students are measured."""
+
+    limit: int | None = Field(default=None, ge=1)
+    """Questions per suite (the first ones)."""
+    untrained: bool = True
+    """Measure the untrained student on the same questions first."""
+
+
+class StorageSettings(Section):
+    """Where the run lives."""
+
+    run_dir: str = ""
+    """Run folder; empty: runs/NAME in the working folder."""
+    s3_endpoint: str = ""
+    """Endpoint of an S3-compatible server, for run folders that start with s3://."""
+
+
+class Recipe(Section):
+    """A whole run: problems, teacher, student, and everything between."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """Short name of the run."""
+    about: str = ""
+    """One sentence for `pad-ray recipes`."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    problems: Problems
+    teacher: Teacher = Teacher()
+    thought: Literal["program"] = "program"
+    """The form of reasoning that is distilled."""
+    sandbox: SandboxSettings = SandboxSettings()
+    curate: Curate = Curate()
+    student: Student
+    train: Train = Train()
+    refine: Refine = Refine()
+    decode: Decode = Decode()
+    evaluate: Evaluate = Evaluate()
+    storage: StorageSettings = StorageSettings()
+
+    def identity(self) -> dict[str, Any]:
+        """The part of the recipe that the results depend on: a run folder belongs to exactly one identity."""
+        tree = self.model_dump(mode="json")
+        for dotted in _OPERATIONAL:
+            section, _, key = dotted.partition(".")
+            tree[section].pop(key)
+        del tree["storage"], tree["about"]
+        return tree
+
+    def hash(self) -> str:
+        """Sixteen hex digits of the identity."""
+        text = json.dumps(self.identity(), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to_yaml(self) -> str:
+        """The resolved recipe, every default written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+# These change how fast or how far a run goes, never what a finished row says; they may differ between resumes.
+_OPERATIONAL = (
+    "teacher.workers",
+    "teacher.concurrency",
+    "teacher.budget_usd",
+    "sandbox.workers",
+    "train.checkpoint_s",
+)
