@@ -1,0 +1,126 @@
+"""From raw rows to Problems: identity, the answer, duplicates. What is left out is counted, never silently lost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pad_ray.errors import ProblemError
+from pad_ray.problems.sources import rows
+from pad_ray.records import Problem, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """The problems of one split, and what was left out of it."""
+
+    problems: list[Problem]
+    """Unique problems with an answer, in the order of their sources."""
+    dropped: Counter[str] = field(default_factory=Counter[str])
+    """Rows left out, by reason: `no_answer`, `duplicate`, `in_evaluation`, `over_limit`."""
+
+
+def take_in(
+    uris: str | Sequence[str],
+    split: str,
+    *,
+    limit: int | None = None,
+    exclude: Iterable[Problem] = (),
+) -> Intake:
+    """Read, check and count the problems of a split; those whose question is in `exclude` are left out.
+
+    Raises ProblemError (with file and line) for unreadable rows, for one id with two different questions, and when
+    nothing is left.
+    """
+    uris = [uris] if isinstance(uris, str) else list(uris)
+    intake = Intake([])
+    ids: dict[str, str] = {}
+    questions: set[str] = set()
+    held_out = {_normal(problem.question) for problem in exclude}
+    read = 0
+    for uri in uris:
+        for place, row in rows(uri):
+            read += 1
+            problem = to_problem(row, place, split, uri)
+            question = _normal(problem.question)
+            if not problem.answer:
+                intake.dropped["no_answer"] += 1
+            elif question in held_out:
+                intake.dropped["in_evaluation"] += 1
+            elif ids.get(problem.problem_id, question) != question:
+                raise ProblemError(
+                    f"{place}: the id {problem.problem_id!r} stands for two different questions.",
+                    hint="Give each problem its own id, or none: then it is made from the content.",
+                )
+            elif question in questions:
+                intake.dropped["duplicate"] += 1
+            elif limit is not None and len(intake.problems) >= limit:
+                intake.dropped["over_limit"] += 1
+            else:
+                ids[problem.problem_id] = question
+                questions.add(question)
+                intake.problems.append(problem)
+    if not intake.problems:
+        raise ProblemError(_nothing_left(split, uris, read, intake.dropped))
+    return intake
+
+
+def to_problem(row: dict[str, Any], place: str, split: str, uri: str = "") -> Problem:
+    """One raw row as a Problem; an absent answer becomes empty text. Raises ProblemError."""
+    question = row.get("question")
+    if not isinstance(question, str) or not question.strip():
+        raise ProblemError(
+            f"{place}: the key 'question' is missing or empty.", hint="Each row needs question and answer."
+        )
+    answer, rationale = _answer(row.get("answer"), place)
+    identity = row.get("problem_id") or row.get("id")
+    return Problem(
+        problem_id=str(identity) if identity else _content_id(question, answer),
+        question=question.strip(),
+        answer=answer,
+        source=str(row.get("source") or Path(uri).stem),
+        split=split,
+        rationale=str(row.get("rationale") or rationale),
+        steps=tuple(_step(step, place) for step in row.get("steps") or ()),
+        facts=tuple(str(fact) for fact in row.get("facts") or ()),
+    )
+
+
+def _answer(value: Any, place: str) -> tuple[str, str]:
+    if value is None:
+        return "", ""
+    if isinstance(value, dict | list):
+        raise ProblemError(f"{place}: the answer is a JSON {type(value).__name__}; it must be text or a number.")
+    rationale, mark, final = str(value).rpartition("####")  # the form of GSM8K: worked solution, mark, answer
+    return (final.strip(), rationale.strip()) if mark else (str(value).strip(), "")
+
+
+def _step(step: Any, place: str) -> Step:
+    try:
+        return Step(
+            str(step["question"] if "question" in step else step["subquestion"]),
+            str(step["answer"] if "answer" in step else step["subanswer"]),
+        )
+    except (KeyError, TypeError):
+        raise ProblemError(f"{place}: a step must hold question and answer, this one is {step!r}.") from None
+
+
+def _content_id(question: str, answer: str) -> str:
+    return hashlib.sha256(json.dumps([question, answer]).encode()).hexdigest()[:16]
+
+
+def _normal(question: str) -> str:
+    return " ".join(question.split()).casefold()
+
+
+def _nothing_left(split: str, uris: list[str], read: int, dropped: Counter[str]) -> str:
+    where = ", ".join(uris)
+    if read == 0:
+        return f"the {split} problems ({where}) are empty: no rows."
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
+    return f"of {read} {split} problems ({where}) none can be used: {reasons}."

@@ -1,0 +1,121 @@
+"""A run: a recipe bound to a folder, held by one process, with its manifest kept true."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+import yaml
+
+from pad_ray.errors import BudgetReached, Interrupted, PadRayError, RecipeError
+from pad_ray.lease import Lease
+from pad_ray.manifest import Manifest, Stage, StageName, load_manifest
+from pad_ray.recipe import Recipe
+from pad_ray.recipe_file import differences, parse_recipe
+from pad_ray.storage import Storage
+
+
+class Run:
+    """What every stage is handed: the recipe, the storage, and the manifest."""
+
+    def __init__(self, recipe: Recipe, storage: Storage, manifest: Manifest, lease: Lease) -> None:
+        self.recipe, self.storage, self.manifest, self._lease = recipe, storage, manifest, lease
+        self.complete = False
+        """Set by the loop when every round is finished; a single stage leaves the run `partial`."""
+
+    def done(self, round_: int, name: StageName) -> Stage | None:
+        """The record of a stage that is finished, else None."""
+        stage = self.manifest.find(round_, name)
+        return stage if stage and stage.state == "done" else None
+
+    @contextmanager
+    def stage(self, round_: int, name: StageName) -> Iterator[Stage]:
+        """Run a stage: it is `running` inside the block and `done` after it, unless the block raises."""
+        stage = self.manifest.find(round_, name)
+        if stage is None:
+            stage = Stage(round=round_, stage=name)
+            self.manifest.stages.append(stage)
+        stage.state, stage.new, stage.reused = "running", 0, 0
+        self.save()
+        started = time.monotonic()
+        try:
+            yield stage
+            stage.state = "done"
+        finally:
+            stage.seconds = round(stage.seconds + time.monotonic() - started, 2)
+            self.save()
+
+    def reuse(self, stage: Stage) -> None:
+        """Note that this call found a stage finished."""
+        stage.reused, stage.new = stage.reused + stage.new, 0
+        self.save()
+
+    def save(self) -> None:
+        """Write the manifest, if this process still holds the run."""
+        self._lease.check()
+        self.manifest.save(self.storage)
+
+
+@contextmanager
+def open_run(recipe: Recipe, run_dir: str = "") -> Iterator[Run]:
+    """Create or resume the run folder of a recipe, and leave a true state in its manifest however the block ends.
+
+    Raises RecipeError if the folder belongs to another recipe (naming the keys), LeaseError if it is in use,
+    StorageError if it cannot be written.
+    """
+    storage = Storage(run_dir or recipe.storage.run_dir or f"runs/{recipe.name}")
+    manifest = load_manifest(storage)
+    if manifest is not None:
+        _check_same(recipe, storage)
+    with Lease(storage) as lease:
+        if manifest is None:
+            storage.write("recipe.yaml", recipe.to_yaml().encode())
+            manifest = Manifest(recipe_hash=recipe.hash(), facts=_facts())
+        manifest.state, manifest.error = "running", ""
+        run = Run(recipe, storage, manifest, lease)
+        run.save()
+        try:
+            yield run
+            manifest.state = "done" if run.complete else "partial"
+        except BaseException as error:
+            manifest.state = _state_after(error)
+            manifest.error = str(error) if isinstance(error, PadRayError) else repr(error)
+            raise
+        finally:
+            run.save()
+
+
+def stored_recipe(storage: Storage) -> Recipe:
+    """The recipe that a run folder was made with."""
+    return parse_recipe(yaml.safe_load(storage.read("recipe.yaml")), f"{storage}/recipe.yaml")
+
+
+def _check_same(recipe: Recipe, storage: Storage) -> None:
+    theirs = stored_recipe(storage)
+    if theirs.hash() == recipe.hash():
+        return
+    found = list(differences(recipe.identity(), theirs.identity()))
+    raise RecipeError(
+        f"the run folder {storage} belongs to another recipe ({'; '.join(found[:5])}).",
+        hint="Use the same values to resume it, or choose another --run-dir.",
+    )
+
+
+def _state_after(error: BaseException) -> Any:
+    if isinstance(error, BudgetReached):
+        return "stopped"
+    return "interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed"
+
+
+def _facts() -> dict[str, Any]:
+    packages = ("ray", "torch", "transformers", "deepspeed")
+    return {
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in packages},
+    }
