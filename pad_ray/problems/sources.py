@@ -106,7 +106,7 @@ def _gym(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _import_gym() -> Any:
-    """Import reasoning-gym also where pycosat, which needs a C compiler, is missing: one task (zebra puzzles) uses it."""
+    """Import reasoning-gym, also without pycosat, which needs a C compiler and serves one task (zebra puzzles)."""
     try:
         if find_spec("pycosat") is None:
             sys.modules.setdefault("pycosat", ModuleType("pycosat"))

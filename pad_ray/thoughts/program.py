@@ -13,10 +13,11 @@ from importlib import resources
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Message
 
-_FENCE = re.compile(r"```[ \t]*(?:python3?|py)?[ \t]*\r?\n(.*?)(?:\r?\n[ \t]*```|\Z)", re.DOTALL | re.IGNORECASE)
-_CODE_LINE = re.compile(
-    r"^(?:def \w+\(|import \w|from \w[\w.]* import |[A-Za-z_]\w*(?:, *[A-Za-z_]\w*)* *=[^=])", re.MULTILINE
+_FENCE = re.compile(r"```[ \t]*(\w*)[ \t]*\r?\n(.*?)(?:\r?\n[ \t]*```|\Z)", re.DOTALL)
+_CODE_START = re.compile(
+    r"^(?:def \w|import \w|from \w[\w.]* import |[A-Za-z_]\w*(?:, *[A-Za-z_]\w*)* *=[^=])", re.MULTILINE
 )
+_CODE_INSIDE = re.compile(r"^[ \t]+(?:return\b|[A-Za-z_]\w* *=[^=])", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +46,47 @@ def student_prompt(question: str) -> str:
 
 
 def repair_prompt(question: str, program: str, error: str) -> str:
-    """What the student reads before it repairs a program that failed with the interpreter's message (PaD, section 3.3)."""
+    """What the student reads before it repairs a program that failed with the interpreter's message (PaD, 3.3)."""
     # One pass, so that braces in a question or a program are never taken for a slot.
     slots = {"{question}": question, "{program}": program.rstrip(), "{error}": error}
     return re.sub(r"\{(?:question|program|error)\}", lambda slot: slots[slot.group()], _prompt("repair"))
 
 
 def parse(reply: str, finish_reason: str = "stop") -> Parsed:
-    """The program in a reply: the last fenced block that defines something, else the bare text if it looks like code.
+    """The program in a reply: its last fenced block of code, or else the bare text from its first line of code on.
 
     A reply cut at its token limit is `truncated`; one without any code is `refused`.
     """
-    blocks = [block for block in _FENCE.findall(reply) if _CODE_LINE.search(block)]
+    program = _extract(reply).strip("\r\n").rstrip()
+    if finish_reason == "length":
+        return Parsed(program and program + "\n", Outcome.TRUNCATED)
+    return Parsed(program + "\n", None) if program else Parsed("", Outcome.REFUSED)
+
+
+def _extract(reply: str) -> str:
+    blocks = _FENCE.findall(reply)
+    for is_it in (_defines, _has_code, _says_python):
+        for label, block in reversed(blocks):
+            if is_it(label, block):
+                return block
     if blocks:
-        program = blocks[-1]
-    elif "```" not in reply and (start := _CODE_LINE.search(reply)):
-        # Bare code; prose before the first line of code is dropped.
-        program = reply[start.start() :]
-    else:
-        return Parsed("", Outcome.TRUNCATED if finish_reason == "length" else Outcome.REFUSED)
-    program = program.strip("\r\n").rstrip() + "\n"
-    return Parsed(program, Outcome.TRUNCATED if finish_reason == "length" else None)
+        return ""
+    if start := _CODE_START.search(reply):
+        return reply[start.start() :]
+    # A first line too broken to be recognised, but a body: a syntax error worth having, not a refusal.
+    return reply if _CODE_INSIDE.search(reply) else ""
+
+
+def _defines(_: str, block: str) -> bool:
+    return re.search(r"^def \w", block, re.MULTILINE) is not None
+
+
+def _has_code(_: str, block: str) -> bool:
+    return _CODE_START.search(block) is not None
+
+
+def _says_python(label: str, _: str) -> bool:
+    return label.lower() in ("python", "python3", "py")
 
 
 @cache

@@ -1,0 +1,91 @@
+"""Teacher `recorded`: replies that were paid for earlier, from files.
+
+A row names its problem in `problem_id`, `gsm8k_id` or `question_id` and holds the reply in `text`, `raw` or
+`program` (bare code). k is the running number of a row within its problem, in file order.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pad_ray.errors import ProblemError, TeacherError
+from pad_ray.problems.sources import json_lines
+from pad_ray.records import Request, Sample
+from pad_ray.storage import resolve_uri
+
+_IDS = ("problem_id", "gsm8k_id", "question_id")
+_TEXTS = ("text", "raw", "program")
+
+
+class Reply(NamedTuple):
+    """One recorded reply."""
+
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    entry: str
+
+
+class RecordedTeacher:
+    """Answers each Request with the k-th recorded reply of its problem."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        """Raises TeacherError for files that cannot be read or are no recordings (file and line)."""
+        if not paths:
+            raise TeacherError("teacher.path is empty.", hint="Kind recorded needs one or more .jsonl files.")
+        self._replies: dict[str, list[Reply]] = defaultdict(list)
+        for path in paths:
+            try:
+                for place, row in json_lines(Path(resolve_uri(path))):
+                    problem_id, reply = _reply(row, place)
+                    self._replies[problem_id].append(reply)
+            except ProblemError as error:
+                raise TeacherError(f"teacher.path: {error.message}", hint=error.hint) from None
+        if not self._replies:
+            raise TeacherError(f"teacher.path: no replies in {', '.join(paths)}.")
+
+    def recorded(self, problem_id: str) -> int:
+        """How many replies there are for a problem."""
+        return len(self._replies.get(problem_id, ()))
+
+    def sample(self, requests: Sequence[Request]) -> Iterator[Sample]:
+        """One Sample per Request, in their order; a reply that was never recorded is a permanent error."""
+        for request in requests:
+            replies = self._replies.get(request.problem_id, [])
+            if request.k >= len(replies):
+                missing = f"not recorded: {request.problem_id} has {len(replies)} replies, k={request.k} was asked"
+                yield Sample(request.sample_id, "", finish_reason="error", error=missing)
+                continue
+            reply = replies[request.k]
+            yield Sample(
+                request.sample_id,
+                reply.text,
+                finish_reason=reply.finish_reason,
+                prompt_tokens=reply.prompt_tokens,
+                completion_tokens=reply.completion_tokens,
+                cached=True,
+                entry=reply.entry,
+            )
+
+
+def _reply(row: dict[str, Any], place: str) -> tuple[str, Reply]:
+    problem_id = next((row[key] for key in _IDS if row.get(key)), None)
+    if problem_id is None:
+        raise TeacherError(f"{place}: a recorded reply must name its problem in one of {', '.join(_IDS)}.")
+    field = next((key for key in _TEXTS if isinstance(row.get(key), str)), None)
+    if field is None:
+        raise TeacherError(f"{place}: a recorded reply must hold its text in one of {', '.join(_TEXTS)}.")
+    text = row[field]
+    reply = Reply(
+        # A bare program is fenced, so that every reply is parsed alike.
+        text=f"```python\n{text}\n```" if field == "program" and text else text,
+        finish_reason=str(row.get("finish_reason") or "stop"),
+        prompt_tokens=int(row.get("prompt_tokens") or 0),
+        completion_tokens=int(row.get("completion_tokens") or 0),
+        entry=str(row.get("entry") or ""),
+    )
+    return str(problem_id), reply

@@ -1,0 +1,44 @@
+"""Teacher `student`: the student writes programs for training questions, on the same path as any other teacher."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from pad_ray.records import Request, Sample
+
+
+class StudentTeacher:
+    """Samples from a student folder with the transformers engine, one batch at a time."""
+
+    def __init__(self, student: str, *, batch_size: int, threads: int) -> None:
+        """Loads the model. Raises StudentError if the folder is not one. `threads` is the CPU share of this actor."""
+        import torch
+
+        from pad_ray.decode.transformers_engine import TransformersEngine
+
+        torch.set_num_threads(threads)
+        self._engine = TransformersEngine(student, batch_size=batch_size)
+
+    def sample(self, requests: Sequence[Request]) -> Iterator[Sample]:
+        """One Sample per Request. Requests of one call share temperature and token limit: the plan writes them so."""
+        if not requests:
+            return
+        started = time.monotonic()
+        first = requests[0]
+        completions = self._engine.generate(
+            [request.messages[-1].content for request in requests],
+            max_tokens=first.max_tokens,
+            temperature=first.temperature,
+            seed=first.seed,
+        )
+        seconds = (time.monotonic() - started) / len(requests)
+        for request, completion in zip(requests, completions, strict=True):
+            yield Sample(
+                request.sample_id,
+                completion.text,
+                finish_reason=completion.finish_reason,
+                prompt_tokens=completion.prompt_tokens,
+                completion_tokens=completion.completion_tokens,
+                latency_s=round(seconds, 6),
+            )
