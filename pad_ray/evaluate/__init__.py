@@ -1,0 +1,4 @@
+"""Measuring students: decode, execute, grade, put intervals on the figures, and tell the run's story.
+
+`metrics` and `folder` are plain Python; `run` is the one module here that uses Ray.
+"""

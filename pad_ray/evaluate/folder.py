@@ -1,0 +1,114 @@
+"""Reading what a run has written so far. A file that is not there yet is simply an absence, never an error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from pad_ray.errors import StorageError
+from pad_ray.evaluate.metrics import GradedAnswer
+from pad_ray.outcomes import Outcome
+from pad_ray.storage import Storage, to_row
+
+UNTRAINED = -1
+"""The round of the student before any training."""
+PROMPTS = ("zero_shot", "few_shot", "direct")
+"""The ways the untrained student is asked; trained students know one way only, the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One student on one suite."""
+
+    round: int
+    """The round that trained the student; -1 is the untrained one."""
+    suite: str
+    """Name of the evaluation suite."""
+    prompt: str
+    """How the student was asked, one of PROMPTS."""
+    folder: str
+    """Where its summary.json and answers.jsonl lie, relative to the root."""
+    summary: Mapping[str, Any]
+    """The content of summary.json."""
+
+    @property
+    def student(self) -> str:
+        """The student in words."""
+        return student_name(self.round) + ("" if self.prompt == PROMPTS[0] else f" ({self.prompt.replace('_', ' ')})")
+
+
+def student_name(round_: int) -> str:
+    """The student of a round in words."""
+    return "untrained" if round_ == UNTRAINED else f"round {round_}"
+
+
+def read_json(storage: Storage, name: str) -> dict[str, Any]:
+    """A JSON file of a run, or {} if it is not there. Raises StorageError if it is damaged."""
+    if not storage.exists(name):
+        return {}
+    try:
+        return json.loads(storage.read(name))
+    except ValueError as error:
+        raise StorageError(f"{storage.path(name)} is not valid JSON: {error}.", hint=_DAMAGED) from error
+
+
+def read_lines(storage: Storage, name: str) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file, or [] if it is not there; a last line without its end is still being written."""
+    if not storage.exists(name):
+        return []
+    lines = storage.read(name).split(b"\n")[:-1]
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise StorageError(f"{storage.path(name)} is not valid JSON lines: {error}.", hint=_DAMAGED) from error
+
+
+def read_recipe(storage: Storage) -> dict[str, Any]:
+    """The resolved recipe as plain keys, or {}."""
+    return yaml.safe_load(storage.read("recipe.yaml")) if storage.exists("recipe.yaml") else {}
+
+
+def rounds(storage: Storage) -> list[int]:
+    """The rounds a run has begun, in order."""
+    found: list[int] = []
+    while storage.exists(f"round-{len(found)}"):
+        found.append(len(found))
+    return found
+
+
+def suites(storage: Storage) -> list[str]:
+    """The evaluation suites of a run, in the recipe's order."""
+    there = [name.rsplit("/", 1)[1].removesuffix(".parquet") for name in storage.names("problems/eval", ".parquet")]
+    order = list((read_recipe(storage).get("problems") or {}).get("eval") or {})
+    return sorted(there, key=lambda suite: order.index(suite) if suite in order else len(order))
+
+
+def measurements(storage: Storage) -> list[Measurement]:
+    """Every finished evaluation of a run: by suite, then untrained first, then round by round."""
+    found: list[Measurement] = []
+    for suite in suites(storage):
+        places = [(UNTRAINED, prompt, f"base/eval/{suite}/{prompt}") for prompt in PROMPTS]
+        places += [(number, PROMPTS[0], f"round-{number}/eval/{suite}") for number in rounds(storage)]
+        for number, prompt, folder in places:
+            if summary := read_json(storage, f"{folder}/summary.json"):
+                found.append(Measurement(number, suite, prompt, folder, summary))
+    return found
+
+
+def read_answers(storage: Storage, folder: str) -> list[GradedAnswer]:
+    """The answers of one evaluation, or [] if they are not there."""
+    rows = read_lines(storage, f"{folder}/answers.jsonl")
+    return [GradedAnswer(**{**row, "outcome": Outcome(row["outcome"])}) for row in rows]
+
+
+def write_answers(storage: Storage, folder: str, answers: Iterable[GradedAnswer]) -> None:
+    """Write answers.jsonl, whole or not at all."""
+    lines = (json.dumps(to_row(answer), ensure_ascii=False) + "\n" for answer in answers)
+    storage.write(f"{folder}/answers.jsonl", "".join(lines).encode())
+
+
+_DAMAGED = "Delete it to have it made again."
