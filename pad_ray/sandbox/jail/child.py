@@ -1,0 +1,139 @@
+"""A child: gives up the rest, runs its programs one after another, leaves each result in shared pages, and is gone.
+
+It owns two descriptors at most: `WORK` (a spare reads its one program there) and `BELL` (one byte: look at the pages).
+The pages are the only way out, and whoever reads them treats them as hostile.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import struct
+import time
+from collections.abc import Callable, Sequence
+from mmap import mmap
+from typing import NamedTuple
+
+from . import frames, lockdown
+from .interpret import Interpreter
+
+WORK, BELL = 3, 4
+MORE_TO_DO, NO_SECCOMP = 7, 99
+"""Exit codes: ended on purpose before the last program; the filter could not be installed."""
+PAGES = 4 << 20
+PAGES_HEAD = struct.Struct("<II")
+"""Bytes used, programs finished."""
+CPU_SHARE = 0.7
+"""CPU time decides, at this share of the limit; wall time is the backstop, since a loaded machine is not a slow program."""
+MEMORY_BYTES = 512 << 20
+_WORK_HEAD = struct.Struct("<dHI")
+_ROOM = frames.HEADER.size + frames.MAX_VALUE + frames.MAX_DETAIL
+_WARM_UP = """import math
+def solution():
+    total, prices = 0, {'a': 1.5}
+    for i in range(5):
+        total += i * prices['a']
+    print(f'{total:.2f}')
+    return round(total / 3, 2)
+"""
+
+
+class Job(NamedTuple):
+    """One program and the function or variable that holds its answer."""
+
+    program: str
+    entry: str
+
+
+class Limits(NamedTuple):
+    """What a child may use (0: no limits), and the filter it takes on (empty: none); only tests go without."""
+
+    address_bytes: int
+    seccomp: bytes
+
+
+class Plan(NamedTuple):
+    """What one child runs: jobs with their index in the request, each for `timeout` seconds."""
+
+    jobs: Sequence[tuple[int, Job]]
+    timeout: float
+    shared: bool
+
+
+def give_up(limits: Limits, bell: int, work: int = -1) -> None:
+    """Close everything but the bell and the work pipe, take the limits on. None of it can be undone."""
+    os.dup2(bell, BELL)
+    if work >= 0:
+        os.dup2(work, WORK)
+    else:
+        os.close(WORK)
+    os.closerange(0, WORK)
+    os.closerange(BELL + 1, 256)
+    lockdown.die_with_parent()
+    if limits.address_bytes:
+        lockdown.limit_child(limits.address_bytes)
+    if limits.seccomp and lockdown.install_seccomp(limits.seccomp):
+        os._exit(NO_SECCOMP)
+
+
+def run_plan(interpreter: Interpreter, plan: Plan, pages: mmap) -> None:
+    """Run the jobs of a plan; every result is complete in the pages before the count says so."""
+    gc.disable()  # a neighbour's garbage must not be destroyed on this program's time
+    clock, arm = time.perf_counter, _timer(plan.timeout)
+    used = PAGES_HEAD.size
+    for done, (index, job) in enumerate(plan.jobs, 1):
+        arm()
+        started = clock()
+        ending = interpreter.run(job.program, job.entry, shared=plan.shared)
+        frame = frames.encode(frames.Frame(index, *ending, clock() - started))
+        pages[used : used + len(frame)] = frame
+        used += len(frame)
+        pages[: PAGES_HEAD.size] = PAGES_HEAD.pack(used, done)
+        spoiled = ending.outcome in ("memory", "output_limit")
+        if done < len(plan.jobs) and (spoiled or used + _ROOM > PAGES):
+            leave(MORE_TO_DO)
+    leave(0)
+
+
+def run_spare(interpreter: Interpreter, pages: mmap) -> None:
+    """Touch what a run will touch, so that the page faults are paid now; then wait for the one program."""
+    interpreter.run(_WARM_UP, "", shared=False)
+    timeout, entry_size, program_size = _WORK_HEAD.unpack(_read(_WORK_HEAD.size))
+    entry = _read(entry_size).decode("utf-8", "surrogatepass")
+    program = _read(program_size).decode("utf-8", "surrogatepass")
+    run_plan(interpreter, Plan([(0, Job(program, entry))], timeout, shared=False), pages)
+
+
+def work_order(job: Job, timeout: float) -> bytes:
+    """What a spare reads from its pipe."""
+    entry = job.entry.encode("utf-8", "surrogatepass")
+    program = job.program.encode("utf-8", "surrogatepass")
+    return _WORK_HEAD.pack(timeout, len(entry), len(program)) + entry + program
+
+
+def leave(code: int) -> None:
+    """Ring and end, without any of Python's own clean-up."""
+    os.write(BELL, b".")
+    os._exit(code)
+
+
+def _timer(timeout: float) -> Callable[[], None]:
+    """Both timers keep their default action: the signal ends the process, whatever the program catches."""
+    set_timer, real, cpu, share = signal.setitimer, signal.ITIMER_REAL, signal.ITIMER_PROF, timeout * CPU_SHARE
+
+    def arm() -> None:
+        set_timer(real, timeout)
+        set_timer(cpu, share)
+
+    return arm
+
+
+def _read(size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        part = os.read(WORK, size - len(data))
+        if not part:
+            os._exit(0)
+        data += part
+    return data

@@ -1,0 +1,63 @@
+"""Results as bounded bytes: a fixed header and two short texts. Read from hostile memory, so nothing is trusted here.
+
+No pickle and no JSON on this path: a child can write what it likes, and the reader must stay a few lines long.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+HEADER = struct.Struct("<IBIHH")
+OUTCOMES = (
+    "ok",
+    "no_answer",
+    "syntax_error",
+    "runtime_error",
+    "timeout",
+    "memory",
+    "output_limit",
+    "forbidden",
+    "crashed",
+    "sandbox_error",
+)
+ALONE = "alone"
+"""Said by a shared child: this program was not run here and must have a child of its own."""
+_CODES = (*OUTCOMES, ALONE)
+MAX_VALUE = 12_000
+MAX_DETAIL = 400
+
+
+class Frame(NamedTuple):
+    """What became of the program `index` of a request."""
+
+    index: int
+    outcome: str
+    value: str
+    detail: str
+    seconds: float
+
+
+def encode(frame: Frame) -> bytes:
+    """Bytes of a frame; a value or detail over its bound is cut, never refused."""
+    value = frame.value.encode("utf-8", "backslashreplace")[:MAX_VALUE]
+    detail = frame.detail.encode("utf-8", "backslashreplace")[:MAX_DETAIL]
+    micros = min(int(frame.seconds * 1e6), 0xFFFFFFFF)
+    code = _CODES.index(frame.outcome)
+    return HEADER.pack(frame.index, code, micros, len(value), len(detail)) + value + detail
+
+
+def decode(buffer: bytes | bytearray, offset: int) -> tuple[Frame, int] | None:
+    """The frame at `offset` and the offset behind it; None while bytes are missing; ValueError if it cannot be one."""
+    body = offset + HEADER.size
+    if len(buffer) < body:
+        return None
+    index, code, micros, value_size, detail_size = HEADER.unpack_from(buffer, offset)
+    if code >= len(_CODES) or value_size > MAX_VALUE or detail_size > MAX_DETAIL:
+        raise ValueError("not a result frame")
+    middle, end = body + value_size, body + value_size + detail_size
+    if len(buffer) < end:
+        return None
+    value = bytes(buffer[body:middle]).decode("utf-8", "replace")
+    detail = bytes(buffer[middle:end]).decode("utf-8", "replace")
+    return Frame(index, _CODES[code], value, detail, micros / 1e6), end
