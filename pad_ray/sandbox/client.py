@@ -25,8 +25,8 @@ _SCIENCE_WORDS = ("numpy", "sympy")
 class Sandbox:
     """Runs untrusted programs in locked-down processes; see the package for what is covered and what is not.
 
-    `level` is the least that is accepted; `timeout_s` is the wall limit of one program (CPU: 0.7 of it); with `confirm`,
-    a timeout, memory error or crash seen in the batch lane is run once more alone before it becomes the verdict.
+    `level` is the least that is accepted; `timeout_s` is the wall limit of one program (CPU: 0.7 of it). With
+    `confirm`, a timeout, memory error or crash seen in the batch lane is run once more alone before it becomes the verdict.
     Raises SandboxError on entering if the level cannot be reached.
     """
 
@@ -70,8 +70,9 @@ class Sandbox:
 
     def close(self) -> None:
         """End every process of this sandbox."""
-        while self._zygotes:
-            self._zygotes.popitem()[1].close()
+        with self._lock:
+            while self._zygotes:
+                self._zygotes.popitem()[1].close()
 
     def run(
         self, programs: Sequence[str], lane: str = "batch", entry: str | Sequence[str] = "solution"

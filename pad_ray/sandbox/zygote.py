@@ -6,6 +6,7 @@ gets an environment made from nothing, no descriptor but its pipes, and no site-
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -50,7 +51,7 @@ class Zygote:
             "spare": not science,
             "off": sorted(off),
         }
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-s", "-S", "-B", "-c", _BOOT, json.dumps(config), str(Path(__file__).parent)],
             stdin=subprocess.PIPE,
@@ -80,9 +81,10 @@ class Zygote:
             try:
                 self._report = self._hello()
             except ZygoteDied as death:
+                words = self._last_words()
                 self.close()
                 raise SandboxError(
-                    f"The sandbox process did not start: {death}. {self._last_words()}",
+                    f"The sandbox process did not start: {death}. {words}",
                     hint=f"Check that {sys.executable} starts and may fork.",
                 ) from None
             if "error" in self._report:
@@ -102,7 +104,24 @@ class Zygote:
 
         Raises ZygoteDied when the process is lost; `answered` then holds what came before.
         """
+        if self._errors.closed:
+            raise ZygoteDied("it was ended before")
         self.report()
+        try:
+            self._ask(jobs, lane=lane, timeout=timeout, confirm=confirm, answered=answered)
+        except BaseException:
+            self.close()  # what it still says belongs to this request, and must never answer the next one
+            raise
+
+    def _ask(
+        self,
+        jobs: Sequence[tuple[str, str]],
+        *,
+        lane: str,
+        timeout: float,
+        confirm: bool,
+        answered: dict[int, frames.Frame],
+    ) -> None:
         request = json.dumps({"jobs": list(jobs), "lane": lane, "timeout": timeout, "confirm": confirm}).encode()
         self._deadline = time.monotonic() + len(jobs) * (timeout + 0.5) * (2 if confirm else 1) + 5
         self._write(len(request).to_bytes(4, "little") + request)
@@ -116,19 +135,20 @@ class Zygote:
                 continue
             frame, size = found
             del self._buffer[:size]
-            answered[frame.index] = frame
+            if frame.job in answered or frame.job >= len(jobs):
+                raise ZygoteDied("it answered what was not asked")
+            answered[frame.job] = frame
 
     def close(self) -> None:
         """End the process and its children, at once."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream:
                 stream.close()
+        self._errors.close()
 
     def _hello(self) -> dict[str, Any]:
         while len(self._buffer) < 4:
@@ -161,7 +181,7 @@ class Zygote:
                 raise ZygoteDied("it closed its pipe") from None
 
     def _wait(self, descriptor: int, event: int) -> None:
-        """Until the descriptor is ready. `poll`, since a busy caller may hold more descriptors than `select` can name."""
+        """Until the descriptor is ready. `poll`: a busy caller may hold more descriptors than `select` names."""
         poll = select.poll()
         poll.register(descriptor, event)
         if not poll.poll(max(0.0, self._deadline - time.monotonic()) * 1000):

@@ -25,7 +25,7 @@ _ENVIRONMENT = frozenset({"PYTHONHASHSEED", "LC_ALL", "LC_CTYPE", "TZ", "OPENBLA
 
 
 def main() -> None:
-    """Entry of the fresh interpreter; `sys.argv[1]` is JSON {"site": […], "science": bool, "spare": bool, "off": […]}."""
+    """Entry of the fresh interpreter; it is given JSON {"site": […], "science": bool, "spare": bool, "off": […]}."""
     try:
         config: dict[str, Any] = json.loads(sys.argv[1])
         supervisor, report = prepare(config)
@@ -70,7 +70,7 @@ def _load(config: dict[str, Any], *, restricted: bool) -> tuple[Interpreter, lis
 
 
 def _lock(off: frozenset[str]) -> tuple[dict[str, str], dict[str, Any], child.Limits]:
-    """Give everything up that a supervisor does not need. Returns the state of each layer, facts, the children's limits."""
+    """Give up what a supervisor does not need. Returns the state of each layer, facts, the children's limits."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the caller
     memory = 0 if "limits" in off else lockdown.address_space() + child.MEMORY_BYTES
     facts: dict[str, Any] = {"namespaces": lockdown.leave_namespaces(), "landlock_version": 0}

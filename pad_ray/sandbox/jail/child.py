@@ -25,7 +25,7 @@ PAGES = 4 << 20
 PAGES_HEAD = struct.Struct("<II")
 """Bytes used, programs finished."""
 CPU_SHARE = 0.7
-"""CPU time decides, at this share of the limit; wall time is the backstop, since a loaded machine is not a slow program."""
+"""CPU time decides, at this share of the limit. Wall time is the backstop: a loaded machine is no slow program."""
 MEMORY_BYTES = 512 << 20
 _WORK_HEAD = struct.Struct("<dHI")
 _ROOM = frames.HEADER.size + frames.MAX_VALUE + frames.MAX_DETAIL

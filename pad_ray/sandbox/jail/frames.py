@@ -29,9 +29,9 @@ MAX_DETAIL = 400
 
 
 class Frame(NamedTuple):
-    """What became of the program `index` of a request."""
+    """What became of one program; `job` is its place in the request."""
 
-    index: int
+    job: int
     outcome: str
     value: str
     detail: str
@@ -44,7 +44,7 @@ def encode(frame: Frame) -> bytes:
     detail = frame.detail.encode("utf-8", "backslashreplace")[:MAX_DETAIL]
     micros = min(int(frame.seconds * 1e6), 0xFFFFFFFF)
     code = _CODES.index(frame.outcome)
-    return HEADER.pack(frame.index, code, micros, len(value), len(detail)) + value + detail
+    return HEADER.pack(frame.job, code, micros, len(value), len(detail)) + value + detail
 
 
 def decode(buffer: bytes | bytearray, offset: int) -> tuple[Frame, int] | None:
@@ -52,7 +52,7 @@ def decode(buffer: bytes | bytearray, offset: int) -> tuple[Frame, int] | None:
     body = offset + HEADER.size
     if len(buffer) < body:
         return None
-    index, code, micros, value_size, detail_size = HEADER.unpack_from(buffer, offset)
+    job, code, micros, value_size, detail_size = HEADER.unpack_from(buffer, offset)
     if code >= len(_CODES) or value_size > MAX_VALUE or detail_size > MAX_DETAIL:
         raise ValueError("not a result frame")
     middle, end = body + value_size, body + value_size + detail_size
@@ -60,4 +60,4 @@ def decode(buffer: bytes | bytearray, offset: int) -> tuple[Frame, int] | None:
         return None
     value = bytes(buffer[body:middle]).decode("utf-8", "replace")
     detail = bytes(buffer[middle:end]).decode("utf-8", "replace")
-    return Frame(index, _CODES[code], value, detail, micros / 1e6), end
+    return Frame(job, _CODES[code], value, detail, micros / 1e6), end

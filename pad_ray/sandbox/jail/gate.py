@@ -19,9 +19,13 @@ from types import CodeType
 from typing import Any, cast
 
 MAX_INSTRUCTIONS = 4000
-_SAFE_BUILTINS = frozenset(
-    ["abs", "all", "any", "bool", "bytes", "chr", "complex", "dict", "divmod", "enumerate", "filter", "float", "format", "frozenset", "hash", "hex", "input", "int", "isinstance", "iter", "len", "list", "map", "max", "min", "next", "oct", "ord", "pow", "print", "range", "repr", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "zip", "True", "False", "None", "AssertionError", "Exception", "IndexError", "KeyError", "OverflowError", "TypeError", "ValueError", "ZeroDivisionError"]
-)
+_SAFE_BUILTINS = frozenset({
+    "AssertionError", "Exception", "False", "IndexError", "KeyError", "None", "OverflowError", "True",
+    "TypeError", "ValueError", "ZeroDivisionError", "abs", "all", "any", "bool", "bytes", "chr", "complex",
+    "dict", "divmod", "enumerate", "filter", "float", "format", "frozenset", "hash", "hex", "input", "int",
+    "isinstance", "iter", "len", "list", "map", "max", "min", "next", "oct", "ord", "pow", "print", "range",
+    "repr", "reversed", "round", "set", "slice", "sorted", "str", "sum", "tuple", "zip",
+})  # fmt: skip
 _SAFE_TYPES: tuple[type, ...] = (
     int, float, str, list, dict, set, frozenset, tuple, range, complex, fractions.Fraction, datetime.date,
     datetime.datetime, datetime.timedelta, datetime.time, itertools.chain,

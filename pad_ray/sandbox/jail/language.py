@@ -13,9 +13,9 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 MODULES = (
-    "__future__", "abc", "array", "bisect", "calendar", "cmath", "collections", "collections.abc", "copy", "dataclasses",
-    "datetime", "decimal", "enum", "fractions", "functools", "heapq", "itertools", "json", "math", "numbers",
-    "operator", "random", "re", "statistics", "string", "textwrap", "time", "typing", "unicodedata",
+    "__future__", "abc", "array", "bisect", "calendar", "cmath", "collections", "collections.abc", "copy",
+    "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "heapq", "itertools", "json", "math",
+    "numbers", "operator", "random", "re", "statistics", "string", "textwrap", "time", "typing", "unicodedata",
 )  # fmt: skip
 """Importable by programs. All are loaded before the lock-down: afterwards nothing can be read from disk."""
 HIDDEN_HELPERS = (

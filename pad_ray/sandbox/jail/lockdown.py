@@ -1,6 +1,7 @@
-"""What a process gives up, for good: names, privileges, files, memory, system calls. Every step says truthfully what it got.
+"""What a process gives up, for good: names, privileges, files, memory, system calls.
 
-The order matters: drop root before no_new_privs, Landlock before seccomp, everything after the last import.
+Every step says truthfully what it got. The order matters:
+drop root before no_new_privs, Landlock before seccomp, everything after the last import.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def landlock_version() -> tuple[int, str]:
 
 
 def landlock_deny_all(version: int) -> str:
-    """Deny every file, TCP port, signal and abstract socket that this version can name. Returns why it failed, or ''."""
+    """Deny all files, TCP, signals and abstract sockets that this version can name. Returns why it failed, or ''."""
     files = (1 << 13) - 1
     files |= (version >= 2) << 13 | (version >= 3) << 14 | (version >= 5) << 15
     tcp = 3 if version >= 4 else 0

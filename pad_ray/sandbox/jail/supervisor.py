@@ -108,9 +108,9 @@ class Supervisor:
             plan = Plan(jobs, timeout, shared=True)
             running = self.fork(lambda pages, plan=plan: child.run_plan(self._interpreter, plan, pages))
             answered = self._finish(running, plan)
-            held = {frame.index for frame in answered if _wants_own_child(frame, confirm)}
+            held = {frame.job for frame in answered if _wants_own_child(frame, confirm)}
             alone += [job for job in jobs[: len(answered)] if job[0] in held]
-            self._send([frame for frame in answered if frame.index not in held])
+            self._send([frame for frame in answered if frame.job not in held])
             jobs = jobs[len(answered) :]
         return alone
 
@@ -125,7 +125,7 @@ class Supervisor:
                 _hand_over(running.work, child.work_order(job, timeout))
             if place + 1 < len(jobs):
                 self.prepare_spare()
-            self._finish(running, plan, answer=lambda frame, index=index: self._send([frame._replace(index=index)]))
+            self._finish(running, plan, answer=lambda frame, index=index: self._send([frame._replace(job=index)]))
         self.prepare_spare()
 
     def _finish(
@@ -155,7 +155,7 @@ class Supervisor:
         return answered
 
     def _watch(self, running: Running, count: int, timeout: float) -> tuple[str, float]:
-        """Until the child rings, is gone, or is late with a program. Returns which, and since when it ran the last one."""
+        """Until the child rings, is gone, or is late. Returns which, and since when it ran its last program."""
         poll = select.poll()
         poll.register(running.bell, select.POLLIN)
         finished, since = 0, time.monotonic()
@@ -229,7 +229,7 @@ def _collect(pages: mmap.mmap, plan: Plan) -> list[frames.Frame]:
             found = frames.decode(raw, offset)
         except ValueError:
             break
-        if found is None or found[0].index != index or found[0].outcome not in _CHILD_MAY_SAY:
+        if found is None or found[0].job != index or found[0].outcome not in _CHILD_MAY_SAY:
             break
         if found[0].outcome == frames.ALONE and not plan.shared:
             break

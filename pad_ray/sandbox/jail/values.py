@@ -13,7 +13,7 @@ import json
 import numbers
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 MAX_BITS = 4096
 MAX_TEXT = 1000
@@ -31,10 +31,7 @@ def canonical(value: Any) -> str:
     value = _plain(value)
     if value is None:
         raise NoAnswer("none")
-    if type(value) in (list, tuple, set, frozenset, dict):
-        text = json.dumps(_items(value, depth=1))
-    else:
-        text = _scalar(value)
+    text = json.dumps(_items(value, depth=1)) if type(value) in _CONTAINERS else _scalar(value)
     if not text.strip():
         raise NoAnswer("empty")
     if len(text) > MAX_CANONICAL:
@@ -44,7 +41,7 @@ def canonical(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """The standard-library value that a numpy or sympy object stands for; other values as they are."""
-    kind: Any = type(value)
+    kind = cast("type[Any]", type(value))
     if value is None or kind in _EXACT:
         return value
     if hasattr(value, "tolist"):
@@ -59,7 +56,7 @@ def _plain(value: Any) -> Any:
 
 
 def _scalar(value: Any) -> str:
-    kind: Any = type(value)
+    kind = cast("type[Any]", type(value))
     if kind is int:
         if value.bit_length() > MAX_BITS:
             raise NoAnswer("big")
@@ -81,23 +78,25 @@ def _scalar(value: Any) -> str:
 def _items(values: Any, depth: int) -> list[Any]:
     if len(values) > MAX_ITEMS or depth > MAX_DEPTH:
         raise NoAnswer("big")
-    if type(values) is dict:
+    kind = cast("type[Any]", type(values))
+    if kind is dict:
         values = values.values()
-    elif type(values) in (set, frozenset):
-        values = sorted(values, key=repr)
+    elif kind is set or kind is frozenset:
+        values = sorted(values, key=repr)  # the order of a set says nothing
     return [_item(value, depth) for value in values]
 
 
 def _item(value: Any, depth: int) -> Any:
     value = _plain(value)
-    kind: Any = type(value)
+    kind = cast("type[Any]", type(value))
     if value is None or kind is bool:
         return value
-    if kind in (list, tuple, set, frozenset, dict):
+    if kind in _CONTAINERS:
         return _items(value, depth + 1)
     text = _scalar(value)
     finite_float = kind is float and value - value == 0
     return value if kind is int or finite_float else text
 
 
-_EXACT = frozenset({int, bool, float, str, Fraction, Decimal, list, tuple, set, frozenset, dict})
+_CONTAINERS: frozenset[type] = frozenset({list, tuple, set, frozenset, dict})
+_EXACT: frozenset[type] = frozenset({int, bool, float, str, Fraction, Decimal}) | _CONTAINERS
