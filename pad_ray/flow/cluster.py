@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pad_ray.errors import PadRayError
+
 STAGES = 4
 """Actor stages that may run at once: reading, sampling, judging, and one for training or evaluation."""
 
@@ -34,14 +36,19 @@ def quiet_environment() -> dict[str, str]:
     }
 
 
+def settle_environment() -> None:
+    """Put the quiet environment in place for this process and all it starts."""
+    for name, value in quiet_environment().items():
+        os.environ.setdefault(name, value)
+
+
 @contextmanager
 def connect(log_to_driver: bool = False) -> Iterator[None]:
     """Join the cluster of RAY_ADDRESS, or start a private one on this machine that ends with the block.
 
     A Ray that is already initialised (a notebook, a test session) is used as it is.
     """
-    for name, value in quiet_environment().items():
-        os.environ.setdefault(name, value)
+    settle_environment()
     import ray
 
     if ray.is_initialized():
@@ -70,3 +77,28 @@ def connect(log_to_driver: bool = False) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Raise what a remote task or actor raised as itself: our sentence, without Ray's wrapping and traceback."""
+    from ray.exceptions import RayError
+
+    try:
+        yield
+    except RayError as error:
+        ours = _ours(error)
+        if ours is None:
+            raise
+        raise ours from None
+
+
+def _ours(error: BaseException | None) -> PadRayError | None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, PadRayError):
+            return error
+        seen.add(id(error))
+        cause = getattr(error, "cause", None)
+        error = cause if isinstance(cause, BaseException) else error.__cause__
+    return None

@@ -1,0 +1,203 @@
+"""The command line. Every command imports what it needs when it runs, so that `pad-ray --help` is instant."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import click
+import typer
+
+from pad_ray.cli_tools import DEFAULT_RECIPE, add_tools
+from pad_ray.errors import Interrupted, PadRayError, UsageError
+
+if TYPE_CHECKING:
+    from pad_ray.flow.progress import Reporter
+    from pad_ray.recipe import Recipe
+    from pad_ray.run import Run
+
+app = typer.Typer(
+    name="pad-ray",
+    help="Distil a teacher LLM into a small model that reasons by writing programs, every one of them executed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RecipeArguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[RECIPE] [KEY.PATH=VALUE]...", help="A recipe by name or .yaml path, and overrides of its keys."
+    ),
+]
+RunDir = Annotated[str, typer.Option("--run-dir", help="Run folder; default: storage.run_dir, else runs/NAME.")]
+Round = Annotated[int, typer.Option("--round", help="Refinement round; 0 is the teacher's.")]
+StudentDir = Annotated[str, typer.Option("--student", help="Folder of a student.")]
+
+
+@app.command()
+def distill(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
+    """The whole loop. Called again on the same run folder, it resumes and redoes nothing that is finished."""
+    with _working(arguments, run_dir) as (run, reporter):
+        from pad_ray.refine.rounds import distill as loop
+
+        loop(run, reporter)
+    from rich.console import Console
+
+    from pad_ray.evaluate.report import write_report
+    from pad_ray.evaluate.table import final_table
+
+    write_report(Path(str(run.storage)))
+    Console().print(final_table(Path(str(run.storage))))
+
+
+@app.command()
+def plan(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
+    """Read the problems and write every request, before anything is asked."""
+    from pad_ray.flow.plan import plan as write_plan
+    from pad_ray.run import open_run
+
+    with open_run(_recipe(arguments), run_dir) as run:
+        write_plan(run, 0)
+        stage = run.manifest.find(0, "plan")
+    if stage:
+        typer.echo(f"{stage.new + stage.reused} requests for {stage.counts['problems']} problems in {run.storage}")
+
+
+@app.command()
+def sample(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
+    """Ask the teacher for every planned reply that is not there yet."""
+    with _working(arguments, run_dir) as (run, reporter):
+        from pad_ray.flow.plan import plan as write_plan
+        from pad_ray.flow.sampling import sample_and_judge
+
+        write_plan(run, round_)
+        sample_and_judge(run, round_, reporter, judge=False)
+
+
+@app.command()
+def judge(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
+    """Execute and grade every sampled program that has no verdict yet."""
+    with _working(arguments, run_dir) as (run, reporter):
+        from pad_ray.flow.sampling import sample_and_judge
+
+        sample_and_judge(run, round_, reporter, sample=False)
+
+
+@app.command()
+def curate(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
+    """Turn verified programs into training examples."""
+    with _working(arguments, run_dir) as (run, reporter):
+        from pad_ray.flow.curating import curate as write_examples
+
+        write_examples(run, round_, reporter)
+
+
+@app.command()
+def train(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
+    """Fine-tune the student on the examples of a round."""
+    with _working(arguments, run_dir) as (run, reporter):
+        from pad_ray.flow.training import train_round
+
+        train_round(run, round_, reporter)
+
+
+@app.command()
+def evaluate(
+    arguments: RecipeArguments = None,
+    run_dir: RunDir = "",
+    round_: Round = 0,
+    student: StudentDir = "",
+    problems: Annotated[str, typer.Option(help="Problems to answer: a file or URI (with --student).")] = "",
+    out: Annotated[str, typer.Option(help="Folder for summary.json and answers.jsonl (with --student).")] = "",
+    decode: Annotated[str, typer.Option(help="greedy or vote.")] = "greedy",
+    samples: Annotated[int, typer.Option(min=1, help="Programs per question, for vote.")] = 8,
+    limit: Annotated[int | None, typer.Option(min=1, help="Answer only this many problems.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+) -> None:
+    """Measure the student of a run's round, or any student folder on any problems."""
+    if not student:
+        with _working(arguments, run_dir) as (run, reporter):
+            from pad_ray.refine.rounds import evaluate_round
+
+            evaluate_round(run, round_, reporter)
+        return
+    if not problems or not out:
+        raise UsageError("evaluate --student also needs --problems and --out.")
+    from pad_ray.flow.cluster import connect
+    from pad_ray.flow.progress import Reporter
+    from pad_ray.flow.standalone import evaluate_student
+
+    with connect(), Reporter() as reporter:
+        summary = evaluate_student(
+            student, problems, Path(out), decode=decode, samples=samples, limit=limit, seed=seed, reporter=reporter
+        )
+    typer.echo(json.dumps(summary))
+
+
+add_tools(app)
+
+
+def main() -> None:
+    """Entry point: errors become one sentence and the exit codes of the contract."""
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    try:
+        code: Any = app(standalone_mode=False)
+    except PadRayError as error:
+        code = _fail(f"{error}", error.exit_code, debug)
+    except click.exceptions.Abort:
+        code = _fail("interrupted; the same command resumes.", 130, debug)
+    except KeyboardInterrupt:
+        code = _fail("interrupted; the same command resumes.", 130, debug)
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except Exception as error:
+        code = _fail(f"{type(error).__name__}: {error} (a defect of pad_ray; --debug shows where)", 1, debug)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(sentence: str, code: int, debug: bool) -> int:
+    if debug:
+        raise
+    typer.echo(f"pad-ray: {sentence}", err=True)
+    return code
+
+
+def _recipe(arguments: list[str] | None) -> Recipe:
+    from pad_ray.recipe_file import load_recipe
+
+    names = [argument for argument in arguments or [] if "=" not in argument]
+    if len(names) > 1:
+        raise UsageError(f"one recipe is enough, these are {len(names)}: {', '.join(names)}.")
+    return load_recipe(names[0] if names else DEFAULT_RECIPE, [a for a in arguments or [] if "=" in a])
+
+
+@contextmanager
+def _working(arguments: list[str] | None, run_dir: str) -> Iterator[tuple[Run, Reporter]]:
+    """A run held by this process, on Ray, with progress; SIGTERM ends it like Ctrl-C."""
+    from pad_ray.flow.cluster import connect
+    from pad_ray.flow.progress import Reporter
+    from pad_ray.run import open_run
+
+    recipe = _recipe(arguments)
+    with open_run(recipe, run_dir) as run, Reporter() as reporter:
+        reporter.say(f"pad-ray: recipe {recipe.name} in {run.storage}")
+        with connect():
+            signal.signal(signal.SIGTERM, _interrupt)
+            yield run, reporter
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise Interrupted("interrupted by SIGTERM; the same command resumes.")
+
+
+if __name__ == "__main__":
+    main()

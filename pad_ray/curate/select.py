@@ -1,0 +1,90 @@
+"""Which verified programs become examples: canonical, different from each other, few enough, in balance."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pad_ray.curate.canonical import canonicalise, fingerprint
+from pad_ray.outcomes import Outcome
+from pad_ray.records import Example, Problem, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A correct program in canonical form, not yet executed in that form."""
+
+    sample_id: str
+    problem: Problem
+    program: str
+
+
+def candidates(
+    verdicts: Iterable[tuple[Problem, Verdict, str]],
+    known: Mapping[str, Sequence[str]],
+    max_chars: int,
+    dropped: Counter[str],
+) -> list[Candidate]:
+    """Canonical, distinct programs of the correct verdicts; what falls away is counted in `dropped` by reason.
+
+    `verdicts` brings each Verdict with its Problem and entry name; `known` holds the programs by problem id that
+    earlier rounds already teach.
+    """
+    seen = defaultdict[str, set[str]](set)
+    for problem_id, programs in known.items():
+        seen[problem_id].update(fingerprint(program) for program in programs)
+    kept: list[Candidate] = []
+    for problem, verdict, entry in verdicts:
+        if verdict.outcome is not Outcome.CORRECT:
+            dropped[verdict.outcome.value] += 1
+            continue
+        program, reason = canonicalise(verdict.program, entry)
+        if reason:
+            dropped[reason] += 1
+        elif len(program) > max_chars:
+            dropped["too_long"] += 1
+        elif (mark := fingerprint(program)) in seen[problem.problem_id]:
+            dropped["duplicate_program"] += 1
+        else:
+            seen[problem.problem_id].add(mark)
+            kept.append(Candidate(verdict.sample_id, problem, program))
+    return kept
+
+
+def capped(found: Sequence[Candidate], max_per_problem: int, dropped: Counter[str]) -> list[Candidate]:
+    """At most so many programs of one problem, in the order of sampling."""
+    taken = Counter[str]()
+    kept: list[Candidate] = []
+    for candidate in found:
+        taken[candidate.problem.problem_id] += 1
+        if taken[candidate.problem.problem_id] <= max_per_problem:
+            kept.append(candidate)
+        else:
+            dropped["over_cap"] += 1
+    return kept
+
+
+def quotas(by_source: Mapping[str, int], max_ratio: float | None) -> dict[str, float]:
+    """Share of each source's examples to keep so that none has more than `max_ratio` times the smallest source."""
+    smallest = min((count for count in by_source.values() if count), default=0)
+    if max_ratio is None or not smallest:
+        return dict.fromkeys(by_source, 1.0)
+    return {source: min(1.0, max_ratio * smallest / max(count, 1)) for source, count in by_source.items()}
+
+
+def in_balance(example: Example, share: Mapping[str, float]) -> bool:
+    """Whether an example is inside its source's share; decided by its id alone, so any worker decides alike."""
+    digest = hashlib.blake2b(example.example_id.encode(), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64 < share.get(example.source, 1.0)
+
+
+def mix(new: Sequence[Example], earlier: Sequence[Example], replay: float, seed: int) -> list[Example]:
+    """What a round trains on: the new examples, and `replay` earlier ones per new one, in a seeded order."""
+    generator = random.Random(seed)
+    count = min(len(earlier), round(replay * len(new)))
+    mixture = [*new, *generator.sample(list(earlier), count)]
+    generator.shuffle(mixture)
+    return mixture

@@ -1,0 +1,174 @@
+"""Curation of one round: per shard as remote tasks, then one look at the balance between sources."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import ray
+
+from pad_ray.curate.select import Candidate, candidates, capped, in_balance, quotas
+from pad_ray.errors import TrainError
+from pad_ray.flow.cluster import plain_errors
+from pad_ray.flow.plan import shards
+from pad_ray.flow.progress import Reporter
+from pad_ray.flow.shard import Shard
+from pad_ray.grading.verdict import judge
+from pad_ray.outcomes import Outcome
+from pad_ray.recipe import Recipe
+from pad_ray.records import Example, Problem, Verdict
+from pad_ray.refine.on_policy import repairs
+from pad_ray.run import Run
+from pad_ray.sandbox import Sandbox
+from pad_ray.thoughts import THOUGHTS
+
+
+def curate(run: Run, round_: int, reporter: Reporter) -> None:
+    """Write `examples/` of a round with its summary.json, unless that is done. Raises TrainError if nothing is left."""
+    if finished := run.done(round_, "curate"):
+        run.reuse(finished)
+        return
+    cut = shards(run, round_)
+    with run.stage(round_, "curate") as stage, plain_errors():
+        with reporter.bar(f"round {round_}: curate", len(cut), "shards") as bar:
+            parts: list[dict[str, Any]] = []
+            for part in _gathered([_curate_shard.remote(shard, run.recipe) for shard in cut]):
+                parts.append(part)
+                bar.advance(note=f"{sum(part['kept'] for part in parts)} examples")
+        share = quotas(_total(parts, "by_source"), run.recipe.curate.max_ratio)
+        if any(part < 1 for part in share.values()):
+            parts = list(
+                _gathered([_balance_shard.remote(shard, share, part) for shard, part in zip(cut, parts, strict=True)])
+            )
+        summary = {
+            "kept": sum(part["kept"] for part in parts),
+            "dropped": _total(parts, "dropped"),
+            "by_source": _yields(run, round_, _total(parts, "by_source")),
+            "by_task": _total(parts, "by_task"),
+            "by_origin": _total(parts, "by_origin"),
+        }
+        run.storage.write(f"round-{round_}/examples/summary.json", json.dumps(summary, indent=1).encode())
+        stage.counts, stage.new = summary, summary["kept"]
+        if round_ == 0 and not summary["kept"]:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary["dropped"].items()))
+            raise TrainError(
+                f"no teacher program was verified, so there is nothing to train on ({reasons}).",
+                hint=f"Look at some replies: pad-ray show {run.storage} SAMPLE_ID.",
+            )
+
+
+def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Example], Counter[str]]:
+    """The examples of one shard before balancing, and what was dropped by reason."""
+    problems, samples, verdicts = shard.problems(), shard.samples(), shard.verdicts()
+    known = _known(shard)
+    dropped = Counter[str]()
+    judged: list[tuple[Problem, Verdict, str]] = [
+        (problems[request.problem_id], verdicts[request.sample_id], samples[request.sample_id].entry)
+        for request in shard.requests()
+        if request.sample_id in verdicts
+    ]
+    if shard.round and not recipe.refine.successes:
+        successes = []
+    else:
+        found = candidates(judged, known, recipe.curate.max_chars, dropped)
+        successes = capped(_still_correct(found, box, dropped), recipe.curate.max_per_problem, dropped)
+    thought = THOUGHTS[recipe.thought]
+    examples = [
+        Example(
+            example_id=candidate.sample_id,
+            task="solve",
+            thought=recipe.thought,
+            prompt=thought.student_prompt(candidate.problem.question),
+            completion=candidate.program,
+            problem_id=candidate.problem.problem_id,
+            origin="student" if shard.round else "teacher",
+            round=shard.round,
+            source=candidate.problem.source,
+        )
+        for candidate in successes
+    ]
+    if shard.round and recipe.refine.repairs:
+        for candidate in successes:
+            known.setdefault(candidate.problem.problem_id, []).append(candidate.program)
+        examples += repairs(
+            [(problem, verdict) for problem, verdict, _ in judged if verdict.outcome is not Outcome.CORRECT],
+            known,
+            thought=recipe.thought,
+            round_=shard.round,
+            max_per_problem=recipe.curate.max_per_problem,
+            max_chars=recipe.curate.max_chars,
+            dropped=dropped,
+        )
+    return examples, dropped
+
+
+@ray.remote(num_cpus=1)
+def _curate_shard(shard: Shard, recipe: Recipe) -> dict[str, Any]:
+    with Sandbox(level=recipe.sandbox.level, timeout_s=recipe.sandbox.timeout_s, confirm=True) as box:
+        examples, dropped = curate_shard(shard, recipe, box)
+    return _write(shard, examples, dropped)
+
+
+@ray.remote(num_cpus=1)
+def _balance_shard(shard: Shard, share: dict[str, float], part: dict[str, Any]) -> dict[str, Any]:
+    examples = shard.storage.read_rows(shard.file("examples"), Example)
+    kept = [example for example in examples if in_balance(example, share)]
+    dropped = Counter[str](part["dropped"])
+    dropped["over_balance"] += len(examples) - len(kept)
+    return _write(shard, kept, dropped)
+
+
+def _write(shard: Shard, examples: list[Example], dropped: Counter[str]) -> dict[str, Any]:
+    shard.storage.write_rows(shard.file("examples"), Example, examples)
+    return {
+        "kept": len(examples),
+        "dropped": dict(+dropped),
+        "by_source": dict(Counter(example.source for example in examples)),
+        "by_task": dict(Counter(example.task for example in examples)),
+        "by_origin": dict(Counter(example.origin for example in examples)),
+    }
+
+
+def _still_correct(found: list[Candidate], box: Sandbox, dropped: Counter[str]) -> list[Candidate]:
+    """Execute the rewritten programs: only what is correct in the form that will be taught may be taught."""
+    kept: list[Candidate] = []
+    executions = box.run([candidate.program for candidate in found])
+    for candidate, execution in zip(found, executions, strict=True):
+        if judge(execution, candidate.problem.answer)[0] is Outcome.CORRECT:
+            kept.append(candidate)
+        else:
+            dropped["changed_by_rewrite"] += 1
+    return kept
+
+
+def _known(shard: Shard) -> dict[str, list[str]]:
+    """Verified programs of earlier rounds by problem id; all rounds use the same cut into shards."""
+    known: dict[str, list[str]] = {}
+    for round_ in range(shard.round):
+        earlier = Shard(shard.root, round_, shard.number)
+        if not earlier.storage.exists(earlier.file("examples")):
+            continue
+        for example in earlier.storage.read_rows(earlier.file("examples"), Example):
+            known.setdefault(example.problem_id, []).append(example.completion)
+    return known
+
+
+def _yields(run: Run, round_: int, kept: dict[str, int]) -> dict[str, dict[str, int]]:
+    judged = run.manifest.find(round_, "judge")
+    by_source: dict[str, dict[str, int]] = judged.counts["by_source"] if judged else {}
+    return {
+        source: {"asked": counts["asked"], "correct": counts.get("correct", 0), "kept": kept.get(source, 0)}
+        for source, counts in sorted(by_source.items())
+    }
+
+
+def _total(parts: list[dict[str, Any]], key: str) -> dict[str, int]:
+    return dict(sum((Counter[str](part[key]) for part in parts), Counter[str]()))
+
+
+def _gathered(tasks: list[Any]) -> Iterator[dict[str, Any]]:
+    """Results in the order of the tasks, as they come."""
+    for task in tasks:
+        yield ray.get(task)

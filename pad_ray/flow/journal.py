@@ -1,0 +1,89 @@
+"""Append-only journals: a finished row survives whatever happens to the process that made it.
+
+One file per shard and actor, one JSON line and one write(2) per row. A line torn by a crash can only be the last of
+its file and is ignored. Compaction turns the journals of a shard into its parquet file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pad_ray.storage import Storage, from_row, to_row
+
+FSYNC_S = 2.0
+
+Row = TypeVar("Row")
+
+
+def shard_name(shard: int) -> str:
+    """File name of a shard, without suffix."""
+    return f"shard-{shard:05d}"
+
+
+def journal_folder(round_: int, noun: str, shard: int) -> str:
+    """Where the journals of one shard of `samples` or `verdicts` lie."""
+    return f"round-{round_}/{noun}/journal/{shard_name(shard)}"
+
+
+class JournalWriter:
+    """The journals that one actor writes."""
+
+    def __init__(self, storage: Storage, round_: int, noun: str, worker: str) -> None:
+        self._storage, self._round, self._noun, self._worker = storage, round_, noun, worker
+        self._files: dict[int, int] = {}
+        self._synced = time.monotonic()
+
+    def append(self, shard: int, record: Any) -> None:
+        """Write one row; after this returns it survives SIGKILL, and a few seconds later the loss of power."""
+        if shard not in self._files:
+            path = self._storage.path(f"{journal_folder(self._round, self._noun, shard)}/{self._worker}.jsonl")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._files[shard] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        line = json.dumps(to_row(record), ensure_ascii=True, separators=(",", ":")) + "\n"
+        _write_all(self._files[shard], line.encode())
+        if time.monotonic() - self._synced > FSYNC_S:
+            self.sync()
+
+    def sync(self) -> None:
+        """Force everything written so far to the disk."""
+        for handle in self._files.values():
+            os.fsync(handle)
+        self._synced = time.monotonic()
+
+
+class JournalReader:
+    """Reads what all actors wrote into the journals of one shard, each byte once."""
+
+    def __init__(self, storage: Storage, round_: int, noun: str, shard: int, kind: type[Any]) -> None:
+        self._storage, self._kind = storage, kind
+        self._folder = journal_folder(round_, noun, shard)
+        self._offsets: dict[str, int] = {}
+
+    def new_rows(self) -> Iterator[Any]:
+        """Rows that were finished since the last call."""
+        for name in self._storage.names(self._folder, ".jsonl"):
+            yield from self._tail(self._storage.path(name), name)
+
+    def _tail(self, path: Path, name: str) -> Iterator[Any]:
+        offset = self._offsets.get(name, 0)
+        if path.stat().st_size <= offset:
+            return
+        with path.open("rb") as file:
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                offset += len(line)
+                yield from_row(self._kind, json.loads(line))
+        self._offsets[name] = offset
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    # A regular file takes it in one write; a nearly full disk may take a part, and raises on the next.
+    while data:
+        data = data[os.write(handle, data) :]

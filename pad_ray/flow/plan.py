@@ -1,0 +1,165 @@
+"""The plan: every request of a round, expanded and cut into shards before anything is asked.
+
+One row per problem and k with a stable `sample_id`, so n > 1 cannot silently become 1 and a resume is an anti-join.
+Shards hold about a thousand problems, chosen by the hash of the problem id; all rounds use the same cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pad_ray.errors import RecipeError
+from pad_ray.flow.journal import shard_name
+from pad_ray.flow.shard import Shard
+from pad_ray.flow.students import student_of
+from pad_ray.problems import Intake, take_in
+from pad_ray.recipe import Recipe
+from pad_ray.records import Message, Problem, Request, sample_id
+from pad_ray.run import Run
+from pad_ray.teacher.recorded import RecordedTeacher
+from pad_ray.thoughts import THOUGHTS
+
+SHARD_SIZE = 1000
+
+
+def shards(run: Run, round_: int) -> list[Shard]:
+    """The shards of a planned round."""
+    names = run.storage.names(f"round-{round_}/requests", ".parquet")
+    return [Shard(str(run.storage), round_, number) for number in range(len(names))]
+
+
+def plan(run: Run, round_: int) -> None:
+    """Write `requests/` of a round (and, in round 0, `problems/`), unless that is done. Raises ProblemError."""
+    if finished := run.done(round_, "plan"):
+        run.reuse(finished)
+        return
+    with run.stage(round_, "plan") as stage:
+        if round_ == 0:
+            stage.counts = _plan_problems(run)
+        expand = _teacher_requests(run.recipe) if round_ == 0 else _student_requests(run, round_)
+        cut = run.storage.names("problems/train", ".parquet")
+        run.storage.delete(f"round-{round_}/requests")
+        left = run.recipe.refine.limit if round_ else None
+        unasked = 0
+        for number, name in enumerate(cut):
+            rows = run.storage.read_rows(name, Problem)
+            if left is not None:
+                # Each shard gives its part, so that the limit does not favour the first ones.
+                rows = rows[: -(-left // (len(cut) - number))]
+                left -= len(rows)
+            asked = [expand(problem) for problem in rows]
+            unasked += sum(not requests for requests in asked)
+            requests = [request for part in asked for request in part]
+            stage.new += run.storage.write_rows(
+                Shard(str(run.storage), round_, number).file("requests"), Request, requests
+            )
+        if stage.new == 0:
+            raise RecipeError(
+                "the teacher has no reply to any of the training problems.",
+                hint="A recording must name the same problem ids as problems.train.",
+            )
+        stage.counts["unasked"] = unasked
+
+
+def _plan_problems(run: Run) -> dict[str, Any]:
+    recipe = run.recipe
+    suites: dict[str, Intake] = {name: take_in(uri, name) for name, uri in recipe.problems.eval.items()}
+    for name, suite in suites.items():
+        run.storage.write_rows(f"problems/eval/{name}.parquet", Problem, suite.problems[: recipe.evaluate.limit])
+    held_out = [problem for suite in suites.values() for problem in suite.problems]
+    train = take_in(recipe.problems.train, "train", limit=recipe.problems.limit, exclude=held_out)
+    run.storage.delete("problems/train")
+    for number, rows in enumerate(_cut(train.problems, _shard_count(recipe, len(train.problems)))):
+        run.storage.write_rows(f"problems/train/{shard_name(number)}.parquet", Problem, rows)
+    return {
+        "problems": len(train.problems),
+        "dropped": dict(train.dropped),
+        "sources": dict(Counter(problem.source for problem in train.problems)),
+        "suites": {name: {"problems": len(s.problems), "dropped": dict(s.dropped)} for name, s in suites.items()},
+    }
+
+
+def _shard_count(recipe: Recipe, problems: int) -> int:
+    # Small runs are cut finer than SHARD_SIZE asks for, so that all actors have something to do.
+    busy = 2 * max(recipe.teacher.workers, recipe.sandbox.workers)
+    return max(-(-problems // SHARD_SIZE), min(problems, busy))
+
+
+def _cut(problems: Sequence[Problem], count: int) -> list[list[Problem]]:
+    shards_ = defaultdict[int, list[Problem]](list)
+    for problem in problems:
+        digest = hashlib.blake2b(problem.problem_id.encode(), digest_size=8).digest()
+        shards_[int.from_bytes(digest) % count].append(problem)
+    # With few problems a shard can stay empty: the numbers are closed up, the cut is only made once.
+    return [rows for _, rows in sorted(shards_.items())]
+
+
+def _teacher_requests(recipe: Recipe) -> Callable[[Problem], list[Request]]:
+    teacher = recipe.teacher
+    if teacher.kind == "student" and recipe.student.init == "random":
+        raise RecipeError(
+            "teacher.kind: a student with random weights (student.init) cannot teach itself.",
+            hint="Use another teacher, or student.init: pretrained.",
+        )
+    recording = RecordedTeacher(teacher.paths) if teacher.kind == "recorded" else None
+
+    def expand(problem: Problem) -> list[Request]:
+        if teacher.samples != "all":
+            count = teacher.samples
+        elif recording is not None:
+            count = recording.recorded(problem.problem_id)
+        else:
+            raise RecipeError(f"teacher.samples: 'all' has no meaning for the kind {teacher.kind}; give a number.")
+        if teacher.kind == "student":
+            prompt = (Message("user", THOUGHTS[recipe.thought].student_prompt(problem.question)),)
+        else:
+            prompt = THOUGHTS[recipe.thought].teacher_messages(problem.question)
+        return _requests(recipe, problem, 0, count, prompt, teacher.model, teacher.temperature, teacher.max_tokens)
+
+    return expand
+
+
+def _student_requests(run: Run, round_: int) -> Callable[[Problem], list[Request]]:
+    recipe, refine = run.recipe, run.recipe.refine
+    student = student_of(run, round_ - 1)
+
+    def expand(problem: Problem) -> list[Request]:
+        prompt = (Message("user", THOUGHTS[recipe.thought].student_prompt(problem.question)),)
+        return _requests(
+            recipe, problem, round_, refine.samples, prompt, student, refine.temperature, refine.max_tokens
+        )
+
+    return expand
+
+
+def _requests(
+    recipe: Recipe,
+    problem: Problem,
+    round_: int,
+    count: int,
+    messages: tuple[Message, ...],
+    model: str,
+    temperature: float,
+    max_tokens: int,
+) -> list[Request]:
+    return [
+        Request(
+            sample_id=sample_id(problem.problem_id, recipe.thought, round_, k),
+            problem_id=problem.problem_id,
+            k=k,
+            messages=messages,
+            model=model,
+            temperature=temperature,
+            max_tokens=max_tokens,
+            seed=_seed(recipe.seed, problem.problem_id, round_, k),
+        )
+        for k in range(count)
+    ]
+
+
+def _seed(seed: int, problem_id: str, round_: int, k: int) -> int:
+    digest = hashlib.blake2b(f"{seed}/{problem_id}/{round_}/{k}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest) >> 1

@@ -1,0 +1,90 @@
+"""One shard of one round, as rows: what was asked, what is finished, what is still to do.
+
+The shard is the unit of journal, resume and compaction; its rows are all that ever lies in one process' memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pad_ray.flow.journal import JournalReader, journal_folder, shard_name
+from pad_ray.outcomes import Outcome
+from pad_ray.records import Problem, Request, Sample, Verdict
+from pad_ray.storage import Storage
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Names one shard of one round in a run folder."""
+
+    root: str
+    round: int
+    number: int
+
+    @property
+    def storage(self) -> Storage:
+        """The run folder."""
+        return Storage(self.root)
+
+    def file(self, noun: str) -> str:
+        """The parquet file of a noun (`requests`, `samples`, `verdicts`, `examples`)."""
+        return f"round-{self.round}/{noun}/{shard_name(self.number)}.parquet"
+
+    def problems(self) -> dict[str, Problem]:
+        """The shard's training problems by id."""
+        rows = self.storage.read_rows(f"problems/train/{shard_name(self.number)}.parquet", Problem)
+        return {problem.problem_id: problem for problem in rows}
+
+    def requests(self) -> list[Request]:
+        """Everything that was planned."""
+        return self.storage.read_rows(self.file("requests"), Request)
+
+    def samples(self) -> dict[str, Sample]:
+        """The best sample of each request so far: a reply before a permanent error before a transient one."""
+        found: dict[str, Sample] = {}
+        for sample in self._rows("samples", Sample):
+            best = found.get(sample.sample_id)
+            if best is None or _rank(sample) >= _rank(best):
+                found[sample.sample_id] = sample
+        return found
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """The latest verdict of each sample so far; one on a reply before one on a failed call."""
+        found: dict[str, Verdict] = {}
+        for verdict in self._rows("verdicts", Verdict):
+            best = found.get(verdict.sample_id)
+            if best is None or not best.outcome.trustworthy or verdict.outcome.trustworthy:
+                found[verdict.sample_id] = verdict
+        return found
+
+    def compact(self, noun: str, kind: type[Row], rows: Mapping[str, Row]) -> None:
+        """Write the rows as the noun's parquet file, in the order of the plan, and remove the journals."""
+        order = [request.sample_id for request in self.requests()]
+        self.storage.write_rows(self.file(noun), kind, [rows[id_] for id_ in order if id_ in rows])
+        self.storage.delete(journal_folder(self.round, noun, self.number))
+
+    def _rows(self, noun: str, kind: type[Row]) -> list[Row]:
+        compacted = self.storage.read_rows(self.file(noun), kind) if self.storage.exists(self.file(noun)) else []
+        return [*compacted, *JournalReader(self.storage, self.round, noun, self.number, kind).new_rows()]
+
+
+def settled(sample: Sample | None) -> bool:
+    """Whether a request needs no further call: it has a reply, or an error that would only repeat itself."""
+    return sample is not None and not (sample.error and sample.transient)
+
+
+def judged(verdict: Verdict | None, sample: Sample) -> bool:
+    """Whether a verdict stands: it is about this reply, not about an earlier failed call or a failed sandbox."""
+    if verdict is None or verdict.outcome is Outcome.SANDBOX_ERROR:
+        return False
+    return (verdict.outcome is Outcome.TEACHER_ERROR) == bool(sample.error)
+
+
+def _rank(sample: Sample) -> int:
+    if not sample.error:
+        return 2
+    return 0 if sample.transient else 1

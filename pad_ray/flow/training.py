@@ -1,0 +1,72 @@
+"""The stage `train` of a round: which examples, from which student, into which folders."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from pad_ray.curate.select import mix
+from pad_ray.flow.progress import Reporter
+from pad_ray.flow.students import student_of, teaching_student
+from pad_ray.records import Example
+from pad_ray.run import Run
+from pad_ray.train.launch import TrainJob, TrainProgress, train
+
+
+def train_round(run: Run, round_: int, reporter: Reporter) -> None:
+    """Train the student of a round on its examples (and a replay of earlier ones), unless that is done."""
+    if finished := run.done(round_, "train"):
+        run.reuse(finished)
+        return
+    recipe = run.recipe
+    with run.stage(round_, "train") as stage:
+        mixture = _mixture(run, round_)
+        if not mixture:
+            # Only possible after round 0: the student made nothing new, so it stays as it is.
+            stage.counts = {"checkpoint": {"student": student_of(run, round_ - 1)}, "skipped": "nothing new to learn"}
+            reporter.say(f"  round {round_}: nothing new to learn, the student stays as it is")
+            return
+        name = f"round-{round_}/checkpoint/mixture.parquet"
+        if not run.storage.exists(name):
+            run.storage.write_rows(name, Example, mixture)
+        job = TrainJob(
+            root=str(run.storage),
+            round=round_,
+            mixture=name,
+            model=teaching_student(run, round_),
+            init="pretrained" if round_ else recipe.student.init,
+            checkpoint=f"round-{round_}/checkpoint",
+            student=f"round-{round_}/student",
+            settings=recipe.train,
+            epochs=recipe.refine.epochs if round_ else recipe.train.epochs,
+            lr=(recipe.refine.lr or recipe.train.lr) if round_ else recipe.train.lr,
+            seed=recipe.seed + round_,
+            card={
+                "format_version": 1,
+                "thought": recipe.thought,
+                "round": round_,
+                "recipe_hash": run.manifest.recipe_hash,
+                "base_model": recipe.student.model,
+            },
+            parent=student_of(run, round_ - 1) if round_ else recipe.student.model,
+        )
+        with reporter.bar(f"round {round_}: train", 0, "steps") as bar:
+
+            def show(progress: TrainProgress) -> None:
+                bar.total(progress.steps)
+                bar.to(progress.step, f"loss {progress.loss:.3f}")
+
+            checkpoint = train(job, show)
+            bar.total(checkpoint.steps)
+            bar.to(checkpoint.steps, f"loss {checkpoint.loss:.3f}")
+        stage.new = checkpoint.steps
+        stage.counts = {"checkpoint": asdict(checkpoint), "examples": len(mixture)}
+
+
+def _mixture(run: Run, round_: int) -> list[Example]:
+    new = list(run.storage.scan_rows(f"round-{round_}/examples", Example))
+    if round_ == 0:
+        return new
+    earlier = [
+        example for before in range(round_) for example in run.storage.scan_rows(f"round-{before}/examples", Example)
+    ]
+    return mix(new, earlier, run.recipe.refine.replay, run.recipe.seed + round_)
