@@ -26,8 +26,8 @@ class Sandbox:
     """Runs untrusted programs in locked-down processes; see the package for what is covered and what is not.
 
     `level` is the least that is accepted; `timeout_s` is the wall limit of one program (CPU: 0.7 of it). With
-    `confirm`, a timeout, memory error or crash seen in the batch lane is run once more alone before it becomes the verdict.
-    Raises SandboxError on entering if the level cannot be reached.
+    `confirm`, a timeout, memory error or crash seen in the batch lane is run once more alone before it becomes
+    the verdict. Raises SandboxError on entering if the level cannot be reached.
     """
 
     def __init__(
@@ -46,6 +46,7 @@ class Sandbox:
         self._off = _off
         self._zygotes: dict[str, Zygote] = {}
         self._lock = threading.Lock()
+        self._closing = False
         self.level = ""
         """The level reached, once entered."""
         self.report: dict[str, Any] = {}
@@ -54,6 +55,7 @@ class Sandbox:
         """How many dead processes were replaced."""
 
     def __enter__(self) -> Self:
+        self._closing = False
         # The science process loads numpy for a second; nobody waits for it before a program needs it.
         self._zygotes = {kind: self._start(kind) for kind in (_PLAIN, _SCIENCE)}
         try:
@@ -69,7 +71,10 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End every process of this sandbox."""
+        """End every process of this sandbox; a run that another thread has under way then raises SandboxError."""
+        self._closing = True
+        for zygote in tuple(self._zygotes.values()):
+            zygote.kill()
         with self._lock:
             while self._zygotes:
                 self._zygotes.popitem()[1].close()
@@ -128,6 +133,8 @@ class Sandbox:
         return results
 
     def _replace(self, kind: str) -> None:
+        if self._closing:
+            raise SandboxError("The sandbox was closed while it ran programs.")
         self._zygotes[kind].close()
         self._zygotes[kind] = self._start(kind)
         self._check(self._zygotes[kind])

@@ -140,15 +140,19 @@ class Zygote:
             answered[frame.job] = frame
 
     def close(self) -> None:
-        """End the process and its children, at once."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.kill()
+        """End the process and its children, and free what belonged to them."""
+        self.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream:
                 stream.close()
         self._errors.close()
+
+    def kill(self) -> None:
+        """End the process and its children at once; another thread may be waiting for it and then learns of it."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _hello(self) -> dict[str, Any]:
         while len(self._buffer) < 4:
