@@ -8,9 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
-import click
 import typer
 
 from pad_ray.cli_tools import DEFAULT_RECIPE, add_tools
@@ -149,26 +148,24 @@ def main() -> None:
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     try:
-        code: Any = app(standalone_mode=False)
+        app()
     except PadRayError as error:
-        code = _fail(f"{error}", error.exit_code, debug)
-    except click.exceptions.Abort:
-        code = _fail("interrupted; the same command resumes.", 130, debug)
-    except KeyboardInterrupt:
-        code = _fail("interrupted; the same command resumes.", 130, debug)
-    except click.ClickException as error:
-        error.show()
-        code = 2
-    except Exception as error:
-        code = _fail(f"{type(error).__name__}: {error} (a defect of pad_ray; --debug shows where)", 1, debug)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _fail(sentence: str, code: int, debug: bool) -> int:
-    if debug:
+        if debug:
+            raise
+        _end(str(error), error.exit_code)
+    except SystemExit as end:
+        if end.code == Interrupted.exit_code:
+            _end("interrupted; the same command resumes.", Interrupted.exit_code)
         raise
+    except Exception as error:
+        if debug:
+            raise
+        _end(f"{type(error).__name__}: {error} (a defect of pad_ray; --debug shows where).", 1)
+
+
+def _end(sentence: str, code: int) -> NoReturn:
     typer.echo(f"pad-ray: {sentence}", err=True)
-    return code
+    sys.exit(code)
 
 
 def _recipe(arguments: list[str] | None) -> Recipe:

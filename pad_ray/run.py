@@ -70,6 +70,8 @@ def open_run(recipe: Recipe, run_dir: str = "") -> Iterator[Run]:
     """
     storage = Storage(run_dir or recipe.storage.run_dir or f"runs/{recipe.name}")
     manifest = load_manifest(storage)
+    if manifest is not None and not any(stage.state == "done" for stage in manifest.stages):
+        manifest = None  # Nothing was ever finished here (a mistyped path, say): the recipe may still change.
     if manifest is not None:
         _check_same(recipe, storage)
     with Lease(storage) as lease:
