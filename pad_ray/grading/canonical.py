@@ -1,4 +1,4 @@
-"""Answer text → an exact value that can be compared: `"$1,200"`, `"50%"`, `"1/2"`, `"1e3"`, `"−4"`, `"[1, 2.5]"`, `"Yes"`.
+"""Answer text → an exact value that can be compared: `$1,200`, `50%`, `1/2`, `1e3`, `−4`, `[1, 2.5]`, `Yes`.
 
 Reads what a program returned as well as what a data set calls its answer. Nothing is evaluated, and no text makes it
 work for long: numbers are exact fractions, bounded in digits and exponent.

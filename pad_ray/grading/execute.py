@@ -10,7 +10,7 @@ import json
 import os
 import queue
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import islice
@@ -145,7 +145,7 @@ def _execute_chunk(free: queue.SimpleQueue[Sandbox], rows: list[Row]) -> list[di
 
 
 @contextmanager
-def _whole_or_nothing(target: Path) -> Iterator[TextIO]:
+def _whole_or_nothing(target: Path) -> Generator[TextIO]:
     """A text file that replaces `target` only if the block ends well."""
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:

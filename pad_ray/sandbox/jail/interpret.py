@@ -83,9 +83,13 @@ class Interpreter:
 
 
 def _answer(names: dict[str, Any], entry: str) -> Any:
-    """The value of the named entry, or by default of `solution()`, else of the first answer variable."""
+    """The value of the named entry, or by default of `solution()`, else of the first answer variable.
+
+    Teachers number their functions: where `solve` is asked for and only `solve_7` is there, that is the entry.
+    """
     candidates = (DEFAULT_ENTRY, *DEFAULT_VARIABLES) if entry in ("", DEFAULT_ENTRY) else (entry,)
-    for name in candidates:
+    numbered = [name for name in names if name.startswith(f"{entry}_") and name[len(entry) + 1 :].isdigit()]
+    for name in (*candidates, *(numbered if len(numbered) == 1 else ())):
         if name in names:
             found = names[name]
             return found() if callable(found) else found
