@@ -1,0 +1,163 @@
+"""The engine writes what the model would write, whatever stands beside it in the batch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_student import make_tiny_student
+
+from pad_ray.decode.transformers_engine import TransformersEngine, prompt_ids
+from pad_ray.errors import StudentError
+
+PAIRS = [
+    ("Q: seven?\n", "def solution():\n    return 7\n"),
+    ("Q: what is two and three, please?\n", "def solution():\n    a = 2 + 3\n    return a\n"),
+    ("one\n", "1\n"),
+]
+PROMPTS = [prompt for prompt, _ in PAIRS]
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_student(tmp_path_factory.mktemp("student"), PAIRS)
+
+
+@pytest.fixture(scope="module")
+def engine(student: Path) -> TransformersEngine:
+    return TransformersEngine(student, batch_size=4, threads=1)
+
+
+@pytest.fixture(scope="module")
+def random_engine(tmp_path_factory: pytest.TempPathFactory) -> TransformersEngine:
+    return TransformersEngine(make_tiny_student(tmp_path_factory.mktemp("random")), batch_size=4, threads=1)
+
+
+def test_completions_are_what_the_student_learned_in_the_order_of_the_prompts(engine: TransformersEngine) -> None:
+    done = engine.generate(PROMPTS, max_tokens=60, temperature=0, seed=0)
+    assert [completion.text for completion in done] == [text for _, text in PAIRS]
+    assert {completion.finish_reason for completion in done} == {"stop"}
+    # One token per character in this tokenizer, and the end token is counted.
+    assert [c.prompt_tokens for c in done] == [len(prompt) for prompt in PROMPTS]
+    assert [c.completion_tokens for c in done] == [len(text) + 1 for _, text in PAIRS]
+
+
+def test_a_batch_decodes_like_its_prompts_one_by_one(random_engine: TransformersEngine) -> None:
+    prompts = ["a", "a longer prompt than the others\n", "bb", "ccc 12", "x" * 40, "the seventh"]
+    for temperature in (0.0, 0.9):
+        seeds = list(range(10, 10 + len(prompts)))
+        together = random_engine.generate(prompts, max_tokens=24, temperature=temperature, seed=seeds)
+        alone = [
+            random_engine.generate([prompt], max_tokens=24, temperature=temperature, seed=[seed])[0]
+            for prompt, seed in zip(prompts, seeds, strict=True)
+        ]
+        assert together == alone
+
+
+def test_greedy_decoding_agrees_with_the_library(random_engine: TransformersEngine) -> None:
+    tokenizer, model = random_engine._tokenizer, random_engine._model
+    prompt = "Q: what is two and three?\n"
+    ids = tokenizer(prompt, return_tensors="pt").input_ids
+    theirs = model.generate(input_ids=ids, max_new_tokens=30, do_sample=False, pad_token_id=0)
+    text = tokenizer.decode(theirs[0, ids.shape[1] :], skip_special_tokens=True)
+    [ours] = random_engine.generate([prompt], max_tokens=30, temperature=0, seed=0)
+    assert ours.text == text
+
+
+def test_sampling_follows_the_seed_and_the_models_distribution(random_engine: TransformersEngine) -> None:
+    import torch
+
+    def sample(seed: int) -> list[str]:
+        return [c.text for c in random_engine.generate(["Q:"] * 3, max_tokens=12, temperature=1.0, seed=seed)]
+
+    assert sample(1) == sample(1)
+    assert sample(1) != sample(2)
+    assert len(set(sample(1))) == 3  # the same prompt at several places draws differently
+    wide = TransformersEngine(random_engine.student_dir, batch_size=1000)
+    first = wide.generate(["Q:"] * 2000, max_tokens=1, temperature=0.5, seed=5)
+    ids = random_engine._tokenizer("Q:", return_tensors="pt").input_ids
+    with torch.inference_mode():
+        expected = torch.softmax(random_engine._model(input_ids=ids).logits[0, -1] / 0.5, -1)
+    likeliest = int(expected.argmax())
+    seen = sum(c.text == random_engine._tokenizer.decode([likeliest]) for c in first) / len(first)
+    assert seen == pytest.approx(float(expected[likeliest]), abs=0.03)
+
+
+def test_limits_cut_the_completion_and_say_so(engine: TransformersEngine) -> None:
+    [cut] = engine.generate(PROMPTS[:1], max_tokens=5, temperature=0, seed=0)
+    assert (cut.text, cut.finish_reason, cut.completion_tokens) == ("def s", "length", 5)
+
+
+def test_a_prompt_beyond_the_context_ends_at_the_limit_and_spares_its_neighbours(engine: TransformersEngine) -> None:
+    full, fits = engine.generate(["x" * 300, PROMPTS[0]], max_tokens=60, temperature=0, seed=0)
+    assert (full.text, full.finish_reason, full.completion_tokens) == ("", "length", 0)
+    assert fits.text == PAIRS[0][1]
+
+
+def test_no_prompts_give_no_completions(engine: TransformersEngine) -> None:
+    assert engine.generate([], max_tokens=5, temperature=0, seed=0) == []
+
+
+def test_an_empty_prompt_is_refused_where_nothing_stands_before_it(engine: TransformersEngine) -> None:
+    with pytest.raises(ValueError, match=r"prompts\[1\] is empty"):
+        engine.generate(["Q:", ""], max_tokens=5, temperature=0, seed=0)
+
+
+def test_seeds_must_match_the_prompts(engine: TransformersEngine) -> None:
+    with pytest.raises(ValueError, match="2 seeds for 3 prompts"):
+        engine.generate(PROMPTS, max_tokens=5, temperature=1, seed=[1, 2])
+
+
+def test_a_prompt_begins_with_bos_only_where_the_tokenizer_adds_it_itself(student: Path) -> None:
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    plain = AutoTokenizer.from_pretrained(student)
+    assert len(prompt_ids(plain, "abc")) == 3
+    adds_both = AutoTokenizer.from_pretrained(student, bos_token="<unk>")
+    assert len(prompt_ids(adds_both, "abc")) == 3
+    adds_both.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<unk> $A <eos>", special_tokens=[("<unk>", 1), ("<eos>", 0)]
+    )
+    assert prompt_ids(adds_both, "abc") == [1, *prompt_ids(plain, "abc")]
+
+
+@pytest.mark.parametrize(
+    "damage", ["no folder", "no config", "no weights", "cut weights", "missing weight", "no tokenizer"]
+)
+def test_a_folder_that_is_not_a_model_is_named(student: Path, tmp_path: Path, damage: str) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "broken"
+    if damage != "no folder":
+        shutil.copytree(student, folder)
+    weights = folder / "model.safetensors"
+    if damage == "no config":
+        (folder / "config.json").unlink()
+    elif damage == "no weights":
+        weights.unlink()
+    elif damage == "cut weights":
+        weights.write_bytes(weights.read_bytes()[:500])
+    elif damage == "missing weight":
+        tensors = load_file(weights)
+        del tensors["model.layers.1.mlp.up_proj.weight"]
+        save_file(tensors, weights, metadata={"format": "pt"})
+    elif damage == "no tokenizer":
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            (folder / name).unlink()
+    with pytest.raises(StudentError, match="broken"):
+        TransformersEngine(folder)
+
+
+def test_an_encoder_decoder_is_refused(tmp_path: Path, student: Path) -> None:
+    import shutil
+
+    folder = shutil.copytree(student, tmp_path / "t5")
+    (folder / "config.json").write_text(
+        json.dumps({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]})
+    )
+    with pytest.raises(StudentError, match="t5"):
+        TransformersEngine(folder)
