@@ -1,0 +1,90 @@
+"""From a DeepSpeed engine to a Hugging Face folder that is proved to be the same model before it gets its name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import deepspeed
+import torch
+from transformers import AutoModelForCausalLM, GenerationConfig
+
+from pad_ray.errors import TrainError
+
+TOLERANCE = 1e-4
+"""Largest difference between a score of the exported model and of the one in memory."""
+
+
+def export_student(engine: Any, tokenizer: Any, probe: tuple[int, ...], folder: Path, card: dict[str, Any]) -> None:
+    """Write the engine's model as a Hugging Face folder; every worker calls this, the first one writes.
+
+    The folder is written under a temporary name, loaded back, and must give the same scores for the `probe` ids.
+    Raises TrainError when it does not.
+    """
+    engine.eval()
+    model = engine.module.model
+    ids = torch.tensor([probe], device=engine.device)
+    # With ZeRO 3 both lines are collective: weights lie scattered over the workers.
+    with torch.no_grad():
+        expected = model(input_ids=ids, use_cache=False).logits.float()
+    weights = _gather(model, keep=engine.global_rank == 0)
+    if engine.global_rank == 0:
+        _publish(model, weights, tokenizer, ids, expected, folder, card)
+
+
+def _gather(model: Any, keep: bool) -> dict[str, torch.Tensor]:
+    """Whole weights on the CPU, one parameter at a time so that no device needs room for the whole model."""
+    weights: dict[str, torch.Tensor] = {}
+    for name, parameter in model.named_parameters():  # a tied weight appears once
+        with deepspeed.zero.GatheredParameters([parameter]):
+            if keep:
+                weights[name] = parameter.detach().cpu().clone()
+    saved = model.state_dict().keys()
+    weights.update({name: buffer.cpu() for name, buffer in model.named_buffers() if keep and name in saved})
+    return weights
+
+
+def _publish(
+    model: Any,
+    weights: dict[str, torch.Tensor],
+    tokenizer: Any,
+    ids: torch.Tensor,
+    expected: torch.Tensor,
+    folder: Path,
+    card: dict[str, Any],
+) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.parent.glob(f".{folder.name}-*"):
+        shutil.rmtree(leftover)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    temporary.chmod(0o755)
+    # Greedy unless asked otherwise: sampling defaults that came with the base model would blur every evaluation.
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
+    )
+    model.config.eos_token_id, model.config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
+    model.save_pretrained(temporary, state_dict=weights)
+    tokenizer.save_pretrained(temporary)
+    (temporary / "pad_ray.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    _prove(temporary, ids, expected)
+    if folder.exists():
+        shutil.rmtree(folder)
+    temporary.rename(folder)
+
+
+def _prove(folder: Path, ids: torch.Tensor, expected: torch.Tensor) -> None:
+    """Load the folder back and compare its scores. Raises TrainError."""
+    # On the device it was trained on: the same kernels round the same way.
+    loaded = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).eval().to(ids.device)
+    with torch.no_grad():
+        scores = loaded(input_ids=ids, use_cache=False).logits.float()
+    difference = (scores - expected).abs().max().item()
+    if not difference <= TOLERANCE:
+        raise TrainError(
+            f"the exported student in {folder} is not the trained one: its scores differ by {difference:.2g}"
+            f" (at most {TOLERANCE:g} is allowed).",
+            hint="The training state is kept; please report the model's architecture.",
+        )

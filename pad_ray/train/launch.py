@@ -1,0 +1,172 @@
+"""Starting a training on Ray, watching it, and returning its Checkpoint.
+
+The driver imports no torch: a remote task starts Ray Train. One CPU worker runs Ray Train's local mode inside that
+task; more workers, or GPUs, are a TorchTrainer worker group. Both run `loop.train_loop`, and both resume: calling
+`train` again goes on from the last saved state, or returns at once what is finished.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pad_ray.errors import StudentError, TrainError
+from pad_ray.recipe import Train
+from pad_ray.records import Checkpoint
+from pad_ray.storage import Storage, from_row
+from pad_ray.train.progress import TrainProgress, last_progress
+
+POLL_S = 0.5
+"""Seconds between looks at a running training."""
+
+RESTARTS = 3
+"""How often a worker group that lost a worker starts again from its last state."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """One training: from a model and a mixture of examples to a student."""
+
+    root: str
+    """The run folder."""
+    round: int
+    """The round it belongs to."""
+    mixture: str
+    """Parquet file of Examples, relative to the root."""
+    model: str
+    """Hugging Face folder to start from."""
+    init: str
+    """`pretrained`, or `random` for fresh weights of that shape."""
+    checkpoint: str
+    """Folder of the training state, relative to the root."""
+    student: str
+    """Folder of the exported student, relative to the root."""
+    settings: Train
+    """The recipe's training section."""
+    epochs: float
+    """Passes over the mixture."""
+    lr: float
+    """Peak learning rate."""
+    seed: int
+    """Seed of the order, and of fresh weights."""
+    card: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What `pad_ray.json` in the student folder says."""
+    parent: str = ""
+    """Name of the student it starts from."""
+
+
+def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = None) -> Checkpoint:
+    """Train and export; Ray must be initialised. A finished job is returned without doing anything.
+
+    Raises StudentError for a folder that is not a model, TrainError when there is nothing to train on, the loss
+    diverges, or the workers die for good. Ctrl-C stops the training; calling again resumes it.
+    """
+    storage = Storage(job.root)
+    if (done := finished(storage, job.checkpoint)) and storage.exists(f"{job.student}/config.json"):
+        return done
+    check_student(job.model, job.init)
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+
+    gpu = _use_gpu(job.settings)
+    # The process ends with the task, and takes the memory of torch and the model with it.
+    start = ray.remote(num_cpus=1, max_calls=1, max_retries=0)(_start_training)
+    running = start.remote(job, gpu)
+    metrics = storage.path(job.checkpoint) / "metrics.jsonl"
+    seen: TrainProgress | None = None
+    try:
+        while True:
+            ready, _ = ray.wait([running], timeout=POLL_S)
+            if on_progress and (progress := last_progress(metrics)) and progress != seen:
+                on_progress(progress)
+                seen = progress
+            if ready:
+                result = ray.get(running)
+                break
+    except KeyboardInterrupt:
+        ray.cancel(running, force=True)
+        ray.wait([running])
+        raise
+    except RayTaskError as error:
+        raise _cause(error) from error
+    except RayError as error:
+        raise TrainError(f"the training process died: {error}", hint="Run again: it resumes.") from error
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def finished(storage: Storage, checkpoint: str) -> Checkpoint | None:
+    """The Checkpoint of a training that is done, or None."""
+    name = f"{checkpoint}/summary.json"
+    if not storage.exists(name):
+        return None
+    summary = json.loads(storage.read(name))
+    return from_row(Checkpoint, summary) if summary.get("state") == "done" else None
+
+
+def check_student(folder: str, init: str) -> None:
+    """Whether a folder holds what training starts from. Raises StudentError that says what is missing."""
+    wanted = {"config.json": ["config.json"], "a tokenizer": ["tokenizer.json", "tokenizer_config.json"]}
+    if init == "pretrained":
+        wanted["weights"] = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"]
+    path = Path(folder)
+    if not path.is_dir():
+        raise StudentError(f"student.model: there is no folder {folder!r}.", hint="Give a Hugging Face model folder.")
+    for what, names in wanted.items():
+        if not any((path / name).is_file() for name in names):
+            raise StudentError(
+                f"student.model: {folder!r} is not a model: it has no {what} (looked for {', '.join(names)}).",
+                hint="For a folder without weights set student.init: random." if what == "weights" else "",
+            )
+
+
+def _use_gpu(settings: Train) -> bool:
+    import ray
+
+    if settings.use_gpu == "auto":
+        return ray.cluster_resources().get("GPU", 0) >= settings.workers
+    return settings.use_gpu
+
+
+def _start_training(job: TrainJob, gpu: bool) -> Checkpoint | Exception:
+    """Runs in a task of its own: Ray Train's controller lives there, and the loop itself when there is one CPU worker."""
+    import os
+
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # a report costs up to one poll
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.config import LoggingConfig
+
+    from pad_ray.train.loop import train_loop
+
+    local = job.settings.workers == 1 and not gpu
+    trainer = TorchTrainer(
+        train_loop,
+        train_loop_config={"job": job},
+        scaling_config=ScalingConfig(num_workers=0 if local else job.settings.workers, use_gpu=gpu),
+        torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
+        run_config=RunConfig(
+            name="ray",
+            storage_path=str(Storage(job.root).path(job.checkpoint)),
+            failure_config=FailureConfig(max_failures=RESTARTS),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    )
+    return trainer.fit().return_value
+
+
+def _cause(error: Exception) -> Exception:
+    """The error of our own inside what Ray wrapped around it, else a TrainError with the last line of the failure."""
+    from pad_ray.errors import PadRayError
+
+    cause = getattr(error, "cause", error)
+    failures = getattr(cause, "worker_failures", {})
+    for failure in [cause, *failures.values()]:
+        if isinstance(failure, PadRayError):
+            return failure
+    return TrainError(f"training failed: {str(cause).strip().splitlines()[-1]}", hint="Run again: it resumes.")

@@ -1,0 +1,212 @@
+"""What every training worker runs: the same loop for one CPU process and for many GPU workers.
+
+Each worker reads the mixture, makes the same plan, and takes its own share of every step. DeepSpeed averages
+gradients; the loss is normalised by the completion tokens of the whole step, so that neither the number of workers
+nor the cut into micro-batches changes what is learned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pad_ray.errors import StudentError, TrainError
+from pad_ray.records import Checkpoint, Example
+from pad_ray.storage import Storage
+from pad_ray.train.deepspeed_config import deepspeed_config, prepare_deepspeed
+from pad_ray.train.encode import Encoded, Encoding, encode
+from pad_ray.train.packing import Plan, Step, collate, plan
+from pad_ray.train.progress import MetricsLog, TrainProgress, read_metrics
+from pad_ray.train.schedule import learning_rate
+
+if TYPE_CHECKING:
+    from pad_ray.train.checkpoint import State
+    from pad_ray.train.launch import TrainJob
+
+
+def train_loop(config: dict[str, Any]) -> Checkpoint | TrainError | StudentError | None:
+    """The function Ray Train runs on every worker; the first worker returns the Checkpoint, the others None.
+
+    An error that all workers meet alike is returned, not raised: Ray Train would restart them to meet it again.
+    """
+    try:
+        return _train(config["job"])
+    except (TrainError, StudentError) as error:
+        return error
+
+
+def _train(job: TrainJob) -> Checkpoint | None:
+    import ray.train
+
+    context = ray.train.get_context()
+    workers, rank = context.get_world_size(), context.get_world_rank()
+    prepare_process(context.get_local_rank(), context.get_local_world_size())
+    # Only now: DeepSpeed looks at its surroundings when it is imported.
+    from pad_ray.train.checkpoint import load_state
+    from pad_ray.train.export import export_student
+    from pad_ray.train.model import load_model, load_tokenizer, start_engine
+
+    storage = Storage(job.root)
+    folder = storage.path(job.checkpoint)
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = load_tokenizer(job.model)
+    encoding = encode(storage.read_rows(job.mixture, Example), tokenizer, job.settings.max_length)
+    course = plan_training(job, encoding, workers)
+    model = load_model(job.model, job.init, job.seed, len(tokenizer))
+    accumulate = max(len(batches) for step in course.steps for batches in step)
+    engine = start_engine(model, deepspeed_config(job.settings, accumulate), job.lr, job.settings.weight_decay)
+    state = load_state(engine, folder, fingerprint(job, encoding))
+    state = run_steps(job, engine, encoding.rows, course.steps, state, tokenizer.pad_token_id, folder)
+    export_student(engine, tokenizer, encoding.rows[0].ids, storage.path(job.student), job.card)
+    return _summarise(job, storage, encoding, course, state, workers) if rank == 0 else None
+
+
+def prepare_process(local_rank: int, local_workers: int) -> None:
+    """Threads, process group and environment that DeepSpeed expects; call before it is imported."""
+    import torch
+
+    os.environ.setdefault("LOCAL_RANK", str(local_rank))
+    # Ray limits every process to the CPUs it reserves; training is the only thing that runs now.
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // local_workers))
+    prepare_deepspeed(gpu=torch.cuda.is_available())
+    if not torch.distributed.is_initialized():
+        # One worker in local mode: a group of one, held in memory, without any socket.
+        torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+
+
+def plan_training(job: TrainJob, encoding: Encoding, workers: int) -> Plan:
+    """The plan of a job. Raises TrainError when there is nothing to train on."""
+    if not encoding.rows:
+        raise TrainError(
+            f"there is nothing to train on: {job.mixture} holds {encoding.dropped} examples,"
+            f" and none fits into train.max_length = {job.settings.max_length} tokens."
+            if encoding.dropped
+            else f"there is nothing to train on: {job.mixture} holds no examples.",
+            hint="Look at the outcomes of the samples (pad-ray status), or raise train.max_length.",
+        )
+    settings = job.settings
+    return plan(
+        [len(row.ids) for row in encoding.rows],
+        workers=workers,
+        tokens_per_batch=settings.tokens_per_batch,
+        micro_tokens=settings.micro_tokens,
+        epochs=job.epochs,
+        seed=job.seed,
+        max_steps=settings.max_steps,
+    )
+
+
+def fingerprint(job: TrainJob, encoding: Encoding) -> str:
+    """Sixteen hex digits of everything the optimizer steps depend on."""
+    settings = job.settings.model_dump(mode="json", exclude={"checkpoint_s", "use_gpu"})
+    digest = hashlib.sha256(
+        json.dumps([settings, job.model, job.init, job.epochs, job.lr, job.seed], sort_keys=True).encode()
+    )
+    for row in encoding.rows:
+        digest.update(np.array([row.prompt, *row.ids], dtype=np.int64).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def run_steps(
+    job: TrainJob,
+    engine: Any,
+    rows: tuple[Encoded, ...],
+    steps: tuple[Step, ...],
+    state: State,
+    pad: int,
+    folder: Path,
+) -> State:
+    """Take the steps that are left; returns the state after the last one, which is saved. Raises TrainError."""
+    import torch
+
+    from pad_ray.train.checkpoint import State, save_state
+
+    first = engine.global_rank == 0
+    log = MetricsLog(folder / "metrics.jsonl", state.step) if first else None
+    started, saved = time.monotonic() - state.seconds, time.monotonic()
+    engine.train()
+    for step in range(state.step, len(steps)):
+        rate = learning_rate(step, len(steps), job.lr, job.settings)
+        for group in engine.optimizer.param_groups:
+            group["lr"] = rate
+        # Dropout, where a model has some, is the same after a resume.
+        torch.manual_seed(job.seed + step * engine.world_size + engine.global_rank)
+        due = first and time.monotonic() - saved > job.settings.checkpoint_s
+        loss, due = _step(engine, rows, steps[step], pad, due)
+        tokens = state.tokens + _completion_tokens(rows, steps[step])
+        state = State(state.plan, step + 1, tokens, time.monotonic() - started)
+        if log:
+            log.append(TrainProgress(step + 1, len(steps), loss, rate, tokens, round(state.seconds, 3)))
+        if due or step + 1 == len(steps):
+            if log:
+                log.flush()  # the file must never be behind the state
+            save_state(engine, folder, state)
+            saved = time.monotonic()
+    return state
+
+
+def _step(engine: Any, rows: tuple[Encoded, ...], step: Step, pad: int, due: bool) -> tuple[float, bool]:
+    """One optimizer step: the loss per completion token over all workers, and whether any worker's clock says save."""
+    import torch
+
+    tokens = _completion_tokens(rows, step)
+    mine = step[engine.global_rank]
+    total = torch.zeros(2, device=engine.device)
+    total[1] = due
+    for number, micro in enumerate(mine, start=1):
+        batch = collate(rows, micro, pad)
+        nll = engine(*(torch.from_numpy(part).to(engine.device) for part in (batch.ids, batch.where, batch.targets)))
+        engine.set_gradient_accumulation_boundary(number == len(mine))
+        # DeepSpeed averages over workers and would average over micro-batches: the sum over the step is wanted.
+        engine.backward(nll * (engine.world_size / tokens), scale_wrt_gas=False)
+        total[0] += nll.detach()
+    if engine.world_size > 1:
+        torch.distributed.all_reduce(total)
+    loss = total[0].item() / tokens
+    if not math.isfinite(loss):
+        raise TrainError(
+            f"the loss became {loss} at step {engine.global_steps + 1}: training has diverged.",
+            hint="Lower train.lr or train.max_grad_norm, or raise train.warmup.",
+        )
+    engine.step()
+    return loss, bool(total[1])
+
+
+def _completion_tokens(rows: tuple[Encoded, ...], step: Step) -> int:
+    return sum(rows[i].completion for batches in step for batch in batches for i in batch)
+
+
+def _summarise(
+    job: TrainJob, storage: Storage, encoding: Encoding, course: Plan, state: State, workers: int
+) -> Checkpoint:
+    """Write `summary.json`, the last thing of a training: where it is, nothing is left to do."""
+    losses = [line.loss for line in read_metrics(storage.path(job.checkpoint) / "metrics.jsonl")]
+    tail = losses[-max(1, len(losses) // 10) :]
+    checkpoint = Checkpoint(
+        path=job.checkpoint,
+        student=job.student,
+        round=job.round,
+        parent=job.parent,
+        steps=state.step,
+        tokens=state.tokens,
+        loss=sum(tail) / len(tail),
+    )
+    facts = {
+        "state": "done",
+        "examples": len(encoding.rows),
+        "dropped_too_long": encoding.dropped,
+        "padding_share": round(course.padding_share, 5),
+        "seconds": round(state.seconds, 3),
+        "workers": workers,
+        "zero_stage": job.settings.zero_stage,
+    }
+    storage.write(f"{job.checkpoint}/summary.json", json.dumps({**asdict(checkpoint), **facts}, indent=2).encode())
+    return checkpoint

@@ -1,0 +1,83 @@
+"""The student as a torch module: where it comes from, its loss on completions, its DeepSpeed engine."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import deepspeed
+import torch
+from torch.nn import functional
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+from pad_ray.errors import StudentError
+
+logging.set_verbosity_error()
+logging.disable_progress_bar()
+
+
+class CompletionLoss(torch.nn.Module):
+    """Sum of the negative log-likelihoods of a batch's completion tokens, in nats.
+
+    Scores are computed only where the loss is taken: prompts are about half of all tokens, and for a small model with
+    a large vocabulary the last layer is most of the work.
+    """
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self._where: torch.Tensor | None = None
+        # In front of the last layer, so that whatever a model does to its scores afterwards still happens.
+        model.get_output_embeddings().register_forward_pre_hook(self._keep)
+
+    def _keep(self, _layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return inputs if self._where is None else (inputs[0].flatten(0, 1)[self._where][None],)
+
+    def forward(self, ids: torch.Tensor, where: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """ids [B, L], where [N] positions in the flattened ids, targets [N] → scalar."""
+        self._where = where
+        try:
+            scores = self.model(input_ids=ids, use_cache=False).logits[0]  # [N, vocabulary]
+        finally:
+            self._where = None
+        return functional.cross_entropy(scores.float(), targets, reduction="sum")
+
+
+def load_tokenizer(folder: str) -> Any:
+    """The tokenizer of a student folder, with a pad token (its end-of-sequence where it has none of its own)."""
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(folder: str, init: str, seed: int, tokens: int) -> Any:
+    """The model of a student folder in fp32, or fresh weights of its shape drawn under the seed.
+
+    Raises StudentError when the model cannot be built, or has no room for the tokenizer's `tokens`.
+    """
+    try:
+        if init == "random":
+            torch.manual_seed(seed)
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        else:
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    except (OSError, ValueError, KeyError, json.JSONDecodeError, RuntimeError) as error:
+        raise StudentError(f"student.model: {folder} cannot be loaded as a causal language model: {error}") from error
+    room = model.get_input_embeddings().num_embeddings
+    if tokens > room:
+        raise StudentError(
+            f"student.model: the tokenizer in {folder} has {tokens} tokens, the model room for {room}.",
+            hint="Tokenizer and model do not belong together.",
+        )
+    return model
+
+
+def start_engine(model: Any, config: dict[str, Any], lr: float, weight_decay: float) -> Any:
+    """A DeepSpeed engine that computes the CompletionLoss of the model; the process group must be there."""
+    loss = CompletionLoss(model)
+    optimizer = torch.optim.AdamW(loss.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+    engine, *_ = deepspeed.initialize(model=loss, optimizer=optimizer, config=config, dist_init_required=False)
+    return engine
