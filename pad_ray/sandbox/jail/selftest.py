@@ -36,7 +36,7 @@ def attempt(pages: mmap, parent: int) -> None:
     answers = " ".join(f"{name}={_outcome(probe)}" for name, probe in probes.items()).encode()
     pages[: child.PAGES_HEAD.size] = child.PAGES_HEAD.pack(child.PAGES_HEAD.size + len(answers), 1)
     pages[child.PAGES_HEAD.size : child.PAGES_HEAD.size + len(answers)] = answers
-    child.leave(0)
+    child.ring()
 
 
 def wait_for_alarm() -> None:
@@ -45,7 +45,7 @@ def wait_for_alarm() -> None:
     end = time.monotonic() + 1
     while time.monotonic() < end:
         pass
-    child.leave(0)
+    child.ring()
 
 
 def read_answers(raw: bytes) -> dict[str, str]:

@@ -106,8 +106,9 @@ class Supervisor:
         alone: list[tuple[int, Job]] = []
         while jobs:
             plan = Plan(jobs, timeout, shared=True)
-            running = self.fork(lambda pages, plan=plan: child.run_plan(self._interpreter, plan, pages))
-            answered = self._finish(running, plan)
+            running = self._start(plan)
+            word, since = self._watch(running, len(jobs), timeout)
+            answered = self._account(running, plan, word, since)
             held = {frame.job for frame in answered if _wants_own_child(frame, confirm)}
             alone += [job for job in jobs[: len(answered)] if job[0] in held]
             self._send([frame for frame in answered if frame.job not in held])
@@ -115,43 +116,39 @@ class Supervisor:
         return alone
 
     def _run_alone(self, jobs: Sequence[tuple[int, Job]], timeout: float) -> None:
-        """Run each job in a child of its own; the next spare warms up while a program runs, the last one afterwards."""
+        """Run each job in a child of its own; the next spare warms up meanwhile, the last one after the last reply."""
         for place, (index, job) in enumerate(jobs):
             plan = Plan([(0, job)], timeout, shared=False)
             running, self._spare = self._spare, None
             if running is None:
-                running = self.fork(lambda pages, plan=plan: child.run_plan(self._interpreter, plan, pages))
+                running = self._start(plan)
             else:
                 _hand_over(running.work, child.work_order(job, timeout))
             if place + 1 < len(jobs):
                 self.prepare_spare()
-            self._finish(running, plan, answer=lambda frame, index=index: self._send([frame._replace(job=index)]))
-        self.prepare_spare()
-
-    def _finish(
-        self, running: Running, plan: Plan, answer: Callable[[frames.Frame], None] | None = None
-    ) -> list[frames.Frame]:
-        """Wait for a child and bury it. Returns what became of its first jobs, of one at least.
-
-        With `answer` (one job), a good result is told before the child is buried: the caller waits, the dead do not.
-        """
-        word, since = self._watch(running, len(plan.jobs), plan.timeout)
-        answered = _collect(running.pages, plan) if word == _RANG else []
-        if answered and answer:
-            answer(answered[0])
-        status = end(running, kill=word != _GONE)
-        if word != _RANG:
+            word, since = self._watch(running, 1, timeout)
             answered = _collect(running.pages, plan)
-        unfinished = len(answered) < len(plan.jobs)
-        if unfinished and (word != _RANG or not answered):
+            if word == _RANG and answered:
+                # The caller hears at once. The child lives until its successor does: a Sandbox keeps its size.
+                self._send([answered[0]._replace(job=index)])
+                self.prepare_spare()
+                end(running, kill=True)
+            else:
+                (frame,) = self._account(running, plan, word, since)
+                self.prepare_spare()
+                self._send([frame._replace(job=index)])
+
+    def _start(self, plan: Plan) -> Running:
+        return self.fork(lambda pages: child.run_plan(self._interpreter, plan, pages))
+
+    def _account(self, running: Running, plan: Plan, word: str, since: float) -> list[frames.Frame]:
+        """Bury a child. Returns what became of its first jobs, of one at least."""
+        status = end(running, kill=word != _GONE)
+        answered = _collect(running.pages, plan)
+        if len(answered) < len(plan.jobs) and (word != _RANG or not answered):
             outcome, detail = _cause(word, status)
-            index = plan.jobs[len(answered)][0]
-            answered.append(frames.Frame(index, outcome, "", detail, time.monotonic() - since))
-            if answer:
-                answer(answered[0])
-        elif answer and word != _RANG:
-            answer(answered[0])
-        running.pages.close()
+            job = plan.jobs[len(answered)][0]
+            answered.append(frames.Frame(job, outcome, "", detail, time.monotonic() - since))
         return answered
 
     def _watch(self, running: Running, count: int, timeout: float) -> tuple[str, float]:
@@ -248,7 +245,7 @@ def _cause(word: str, status: int) -> tuple[str, str]:
             return "timeout", _TIMERS[signal.Signals(number)]
         return "crashed", f"signal {number}"
     if word == _GONE:
-        return "crashed", f"exit {os.waitstatus_to_exitcode(status)}"
+        return "crashed", f"exit {os.WEXITSTATUS(status)}"
     return "crashed", "no readable result"
 
 
