@@ -24,7 +24,7 @@ class Stage(BaseModel):
     round: int
     """Refinement round; -1 is the untrained student."""
     stage: StageName
-    state: Literal["running", "done"] = "running"
+    state: Literal["running", "partial", "done"] = "running"
     new: int = 0
     """Rows (requests, samples, examples), optimizer steps or answers made by the latest call."""
     reused: int = 0

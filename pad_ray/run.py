@@ -46,6 +46,9 @@ class Run:
         try:
             yield stage
             stage.state = "done"
+        except BaseException:
+            stage.state = "partial"
+            raise
         finally:
             stage.seconds = round(stage.seconds + time.monotonic() - started, 2)
             self.save()

@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from pad_ray.flow.journal import JournalReader, JournalWriter
+from pad_ray.flow.journal import JournalReader, JournalWriter, decode, encode
 from pad_ray.flow.shard import judged, settled
 from pad_ray.grading.verdict import judge
 from pad_ray.outcomes import Outcome
@@ -26,7 +26,7 @@ from pad_ray.teacher.student import StudentTeacher
 from pad_ray.thoughts import THOUGHTS
 
 Batch = dict[str, Any]
-"""Columns `shard` (int) and `request`, `sample`, `verdict` (records or None), `gold`, `source` (text)."""
+"""Columns `shard` (int), `request` and `sample` (records as JSON, empty for none), `gold` (text)."""
 
 
 class Sampler:
@@ -35,19 +35,18 @@ class Sampler:
     def __init__(self, root: str, round_: int, recipe: Recipe, student: str, threads: int) -> None:
         self._journals = _Journals(Storage(root), round_, "samples", Sample)
         self._teacher = _teacher(round_, recipe, student, threads)
-        self._worker = self._journals.worker
 
     def __call__(self, batch: Batch) -> Batch:
-        finished: dict[str, Sample] = {s.sample_id: s for s in batch["sample"] if settled(s)}
-        finished |= {id_: s for id_, s in self._journals.others(batch["shard"]).items() if settled(s)}
-        shard_of = {r.sample_id: int(s) for r, s in zip(batch["request"], batch["shard"], strict=True)}
-        todo: list[Request] = [r for r in batch["request"] if r.sample_id not in finished]
-        for sample in self._teacher.sample(todo):
-            sample = replace(sample, worker=self._worker)
+        requests = [decode(Request, line) for line in batch["request"]]
+        known = [decode(Sample, line) for line in batch["sample"] if line]
+        known += self._journals.finished(batch["shard"])
+        samples = {sample.sample_id: sample for sample in known if settled(sample)}
+        shard_of = {request.sample_id: int(n) for request, n in zip(requests, batch["shard"], strict=True)}
+        for sample in self._teacher.sample([request for request in requests if request.sample_id not in samples]):
+            sample = replace(sample, worker=self._journals.worker)
             self._journals.append(shard_of[sample.sample_id], sample)
-            finished[sample.sample_id] = sample
-        batch["sample"] = [finished[request.sample_id] for request in batch["request"]]
-        return batch
+            samples[sample.sample_id] = sample
+        return {**batch, "sample": [encode(samples[request.sample_id]) for request in requests]}
 
 
 class Judge:
@@ -59,20 +58,19 @@ class Judge:
         settings = recipe.sandbox
         # Entered for the actor's whole life; its processes end with the actor (parent-death signal).
         self._box = Sandbox(level=settings.level, timeout_s=settings.timeout_s, confirm=True).__enter__()
-        self._worker = self._journals.worker
 
     def __call__(self, batch: Batch) -> Batch:
-        finished = self._journals.others(batch["shard"])
+        samples = [decode(Sample, line) for line in batch["sample"]]
+        verdicts: dict[str, Verdict] = {v.sample_id: v for v in self._journals.finished(batch["shard"])}
         todo = [
             (int(shard), sample, gold)
-            for shard, sample, gold in zip(batch["shard"], batch["sample"], batch["gold"], strict=True)
-            if not judged(finished.get(sample.sample_id), sample)
+            for shard, sample, gold in zip(batch["shard"], samples, batch["gold"], strict=True)
+            if not judged(verdicts.get(sample.sample_id), sample)
         ]
         for shard, verdict in self._judge(todo):
             self._journals.append(shard, verdict)
-            finished[verdict.sample_id] = verdict
-        verdicts: list[Verdict] = [finished[sample.sample_id] for sample in batch["sample"]]
-        return {"source": batch["source"], "outcome": [verdict.outcome.value for verdict in verdicts]}
+            verdicts[verdict.sample_id] = verdict
+        return {"outcome": [verdicts[sample.sample_id].outcome.value for sample in samples]}
 
     def _judge(self, rows: list[tuple[int, Sample, str]]) -> Iterator[tuple[int, Verdict]]:
         parsed = [self._thought.parse(sample.text, sample.finish_reason) for _, sample, _ in rows]
@@ -102,7 +100,7 @@ class Judge:
                     detail=detail,
                     seconds=round(execution.seconds, 6) if execution else 0.0,
                     sandbox=self._box.level,
-                    worker=self._worker,
+                    worker=self._journals.worker,
                 ),
             )
 
@@ -116,20 +114,20 @@ class _Journals:
         self._storage, self._round, self._noun, self._kind = storage, round_, noun, kind
         self._writer = JournalWriter(storage, round_, noun, self.worker)
         self._readers: dict[int, JournalReader] = {}
-        self._known: dict[int, dict[str, Any]] = {}
+        self._rows: dict[int, list[Any]] = {}
 
     def append(self, shard: int, row: Any) -> None:
         self._writer.append(shard, row)
 
-    def others(self, shards: Any) -> dict[str, Any]:
-        """Everything finished in these shards so far, by sample id."""
-        found: dict[str, Any] = {}
+    def finished(self, shards: Any) -> list[Any]:
+        """Everything that any actor finished in these shards so far."""
+        found: list[Any] = []
         for shard in {int(number) for number in shards}:
             if shard not in self._readers:
                 self._readers[shard] = JournalReader(self._storage, self._round, self._noun, shard, self._kind)
-                self._known[shard] = {}
-            self._known[shard].update({row.sample_id: row for row in self._readers[shard].new_rows()})
-            found |= self._known[shard]
+            rows = self._rows.setdefault(shard, [])
+            rows.extend(self._readers[shard].new_rows())
+            found += rows
         return found
 
 

@@ -5,6 +5,7 @@ Only outcomes and counts reach the driver; rows stay in the journals until their
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import ray
 
 from pad_ray.flow.actors import Judge, Sampler
+from pad_ray.flow.journal import encode
 from pad_ray.flow.shard import Shard, judged, settled
 from pad_ray.recipe import Recipe
 from pad_ray.records import Sample, Verdict
@@ -35,6 +37,7 @@ def stream(
     `student` is the folder that teacher `student` loads; `on_rows` gets the outcomes as they come (without judging:
     the word `sampled`).
     """
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -53,7 +56,7 @@ def stream(
             Sampler,
             fn_constructor_args=(first.root, first.round, recipe, student, threads),
             batch_size=min(SAMPLE_BATCH, recipe.decode.batch_size * 2) if first.round else SAMPLE_BATCH,
-            concurrency=recipe.teacher.workers,
+            compute=ray.data.ActorPoolStrategy(size=recipe.teacher.workers),
             num_cpus=1,
         )
     if judge:
@@ -61,7 +64,7 @@ def stream(
             Judge,
             fn_constructor_args=(first.root, first.round, recipe),
             batch_size=JUDGE_BATCH,
-            concurrency=recipe.sandbox.workers,
+            compute=ray.data.ActorPoolStrategy(size=recipe.sandbox.workers),
             num_cpus=1,
         )
     for batch in rows.iter_batches(batch_size=None, prefetch_batches=0):
@@ -79,14 +82,12 @@ def _unfinished(row: dict[str, Any], *, root: str, round_: int, sampling: bool, 
         if judging and not todo and sample is not None:
             todo = not judged(verdicts.get(request.sample_id), sample)
         if todo:
-            problem = problems[request.problem_id]
             rows.append(
                 {
                     "shard": shard.number,
-                    "request": request,
-                    "sample": sample,
-                    "gold": problem.answer,
-                    "source": problem.source,
+                    "request": encode(request),
+                    "sample": encode(sample) if sample else "",
+                    "gold": problems[request.problem_id].answer,
                 }
             )
     return rows

@@ -20,6 +20,16 @@ FSYNC_S = 2.0
 Row = TypeVar("Row")
 
 
+def encode(record: Any) -> str:
+    """A record as one line of JSON."""
+    return json.dumps(to_row(record), ensure_ascii=True, separators=(",", ":"))
+
+
+def decode(kind: type[Row], line: str | bytes) -> Row:
+    """The record of one line of JSON."""
+    return from_row(kind, json.loads(line))
+
+
 def shard_name(shard: int) -> str:
     """File name of a shard, without suffix."""
     return f"shard-{shard:05d}"
@@ -44,8 +54,7 @@ class JournalWriter:
             path = self._storage.path(f"{journal_folder(self._round, self._noun, shard)}/{self._worker}.jsonl")
             path.parent.mkdir(parents=True, exist_ok=True)
             self._files[shard] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        line = json.dumps(to_row(record), ensure_ascii=True, separators=(",", ":")) + "\n"
-        _write_all(self._files[shard], line.encode())
+        _write_all(self._files[shard], f"{encode(record)}\n".encode())
         if time.monotonic() - self._synced > FSYNC_S:
             self.sync()
 
@@ -79,7 +88,7 @@ class JournalReader:
                 if not line.endswith(b"\n"):
                     break
                 offset += len(line)
-                yield from_row(self._kind, json.loads(line))
+                yield decode(self._kind, line)
         self._offsets[name] = offset
 
 
