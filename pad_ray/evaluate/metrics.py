@@ -7,13 +7,14 @@ on small suites that tells much more than two separate intervals.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pad_ray.outcomes import Outcome
 
 RESAMPLES = 10_000
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,11 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def paired(before: Mapping[str, bool], after: Mapping[str, bool], *, seed: int = 0) -> Paired:
-    """Compare two sets of answers (problem id → right or not) on the problems they share.
+def paired(before: Mapping[Key, bool], after: Mapping[Key, bool], *, seed: int = 0) -> Paired:
+    """Compare two sets of answers (problem → right or not) on the problems they share.
 
     The interval is the percentile bootstrap over problems. It knows only the disagreements it has seen: with few of
-    them it is too narrow, with none it is a point, so read the test beside it. Raises ValueError if no id is shared.
+    them it is too narrow, with none it is a point, so read the test beside it. Raises ValueError if none is shared.
     """
     import numpy as np
     from scipy.stats import binomtest

@@ -14,11 +14,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pad_ray.decode.voting import vote
-from pad_ray.errors import PadRayError, ProblemError
+from pad_ray.errors import PadRayError, ProblemError, StudentError
 from pad_ray.evaluate.folder import read_json, write_answers
 from pad_ray.evaluate.metrics import GradedAnswer, summarise
 from pad_ray.grading.verdict import judge
@@ -109,19 +108,16 @@ def _problems(storage: Storage, job: EvaluateJob) -> list[Problem]:
 
 def _evaluate_here(job: EvaluateJob, problems: list[Problem]) -> Iterator[int]:
     """The remote task: yields the number of problems done after each batch, and writes the two files at the end."""
-    import torch
-
     from pad_ray.decode.transformers_engine import TransformersEngine
 
-    # Ray allows one thread per logical CPU of the task; this is the only work on the machine.
-    torch.set_num_threads(os.cpu_count() or 1)
     storage, settings, answers = Storage(job.root), job.sandbox, list[GradedAnswer]()
     with ExitStack() as stack:
         student = job.student
         if job.init == "random":
             student = stack.enter_context(tempfile.TemporaryDirectory(prefix="pad_ray_"))
             _draw_student(job.student, student, job.seed)
-        engine = TransformersEngine(student, batch_size=job.decode.batch_size)
+        # All cores: nothing else runs meanwhile, whatever the one logical CPU of this task says.
+        engine = TransformersEngine(student, batch_size=job.decode.batch_size, threads=os.cpu_count())
         box = stack.enter_context(Sandbox(level=settings.level, timeout_s=settings.timeout_s, confirm=True))
         started = time.monotonic()
         for first in range(0, len(problems), job.decode.batch_size):
@@ -197,11 +193,19 @@ def _seed(seed: int, problem_id: str, k: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{problem_id}/{k}".encode()).digest()[:4], "big")
 
 
-def _draw_student(shape: str, target: str | Path, seed: int) -> None:
+def _draw_student(shape: str, target: str, seed: int) -> None:
     """Write a student with the folder's shape and tokenizer and fresh weights."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    try:
+        config = AutoConfig.from_pretrained(shape, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(shape, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise StudentError(
+            f"student: {shape!r} has no shape to draw weights for: {error}",
+            hint="Name a Hugging Face folder with config.json and the tokenizer's files.",
+        ) from error
     torch.manual_seed(seed)
-    AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(shape)).save_pretrained(target)
-    AutoTokenizer.from_pretrained(shape).save_pretrained(target)
+    AutoModelForCausalLM.from_config(config).save_pretrained(target)
+    tokenizer.save_pretrained(target)

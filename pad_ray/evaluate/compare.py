@@ -1,0 +1,112 @@
+"""Differences between students that answered the same problems, in pairs.
+
+Answers are joined by problem id and question, so that suites of other runs that number their problems alike are never
+taken for the same problems.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pad_ray.errors import UsageError
+from pad_ray.evaluate.folder import PROMPTS, UNTRAINED, Measurement, measurements, read_answers
+from pad_ray.evaluate.metrics import Paired, paired
+from pad_ray.outcomes import Outcome
+from pad_ray.storage import Storage
+
+Rights = Mapping[tuple[str, str], bool]
+"""Which problems (id and question) a student has right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two students compared on one suite."""
+
+    suite: str
+    """The problems."""
+    before: str
+    """The first student, in words."""
+    after: str
+    """The second student, in words."""
+    paired: Paired
+    """The comparison."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    suite: str
+    label: str
+    rights: Rights
+
+
+def compare(paths: Sequence[str | Path]) -> list[Difference]:
+    """The first of several finished runs or summary.json files against each of the others, on what they share.
+
+    A run stands for its last student. A single run is compared with itself: its rounds with what was before them.
+    Raises UsageError when a path holds no evaluation, or when no problem is shared.
+    """
+    if not paths:
+        raise UsageError("there is nothing to compare.", hint="Name run folders or summary.json files.")
+    first, *others = [_answered(Path(path)) for path in paths]
+    if not others:
+        if found := history(Storage(paths[0])):
+            return found
+        raise UsageError(
+            f"{paths[0]} alone holds no two evaluations of the same problems.",
+            hint="Name a second run folder or summary.json.",
+        )
+    found = [
+        Difference(one.suite, mine.label, one.label, paired(mine.rights, one.rights))
+        for other in others
+        for one in other
+        for mine in first
+        if mine.rights.keys() & one.rights.keys()
+    ]
+    if not found:
+        raise UsageError(
+            f"{paths[0]} shares no problem with {', '.join(str(path) for path in paths[1:])}.",
+            hint="Only answers to the same questions can be compared: evaluate the students on one problem file.",
+        )
+    return found
+
+
+def history(storage: Storage) -> list[Difference]:
+    """Within one run: every round against the untrained student, and against the round before it."""
+    found: list[Difference] = []
+    asked_alike = [one for one in measurements(storage) if one.prompt == PROMPTS[0]]
+    rights = {(one.suite, one.round): _rights(storage, one.folder) for one in asked_alike}
+    for after in asked_alike:
+        for before in asked_alike:
+            earlier = before.round in (UNTRAINED, after.round - 1) and before.round < after.round
+            mine, theirs = rights[before.suite, before.round], rights[after.suite, after.round]
+            if earlier and before.suite == after.suite and mine.keys() & theirs.keys():
+                found.append(Difference(after.suite, before.student, after.student, paired(mine, theirs)))
+    return found
+
+
+def _answered(path: Path) -> list[_Answered]:
+    """The evaluations that a path stands for: one for a summary, the last of each suite for a run."""
+    folder = path.parent if path.name == "summary.json" else path
+    if not folder.is_dir():
+        raise UsageError(f"there is no run folder or summary.json at {path}.")
+    storage = Storage(folder)
+    if storage.exists("summary.json"):
+        return [_Answered(folder.name, str(folder), _rights(storage, "."))]
+    last: dict[str, Measurement] = {one.suite: one for one in measurements(storage)}
+    if not last:
+        raise UsageError(
+            f"{path} holds no finished evaluation.", hint="Let the run come to its end (`pad-ray status` says how far)."
+        )
+    return [_Answered(one.suite, f"{path} · {one.student}", _rights(storage, one.folder)) for one in last.values()]
+
+
+def _rights(storage: Storage, folder: str) -> Rights:
+    answers = read_answers(storage, folder)
+    if not answers:
+        raise UsageError(
+            f"{storage.path(folder)} has a summary.json but no answers.jsonl beside it.",
+            hint="Pairs are formed from the single answers: keep the two files together, or evaluate again.",
+        )
+    return {(one.problem_id, one.question): one.outcome is Outcome.CORRECT for one in answers}

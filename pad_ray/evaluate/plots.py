@@ -1,0 +1,154 @@
+"""The report's pictures: small inline SVGs that follow the page's text colour, in light and dark.
+
+Drawn without pyplot, so that nothing global is touched. Labels stay text: the page's font and zoom apply to them.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pad_ray.evaluate.folder import UNTRAINED, Measurement
+from pad_ray.outcomes import Outcome
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH = 5.4  # inches: at 72 points each, close to a phone's width, so that text is not scaled down there
+INK = "#010203"  # stands for the page's text colour
+
+COLOURS = {
+    Outcome.CORRECT: "#2f9e63",
+    Outcome.OK: "#8ccfa8",
+    Outcome.WRONG_ANSWER: "#e8a33d",
+    Outcome.UNDECIDED: "#f2cf8b",
+    Outcome.NO_ANSWER: "#c9b458",
+    Outcome.SYNTAX_ERROR: "#a3345b",
+    Outcome.RUNTIME_ERROR: "#d1495b",
+    Outcome.TIMEOUT: "#7a5195",
+    Outcome.MEMORY: "#9b7bb8",
+    Outcome.OUTPUT_LIMIT: "#bda6d3",
+    Outcome.FORBIDDEN: "#5c3d73",
+    Outcome.CRASHED: "#e88a94",
+    Outcome.TRUNCATED: "#6c8ebf",
+    Outcome.REFUSED: "#98b1d6",
+    Outcome.TEACHER_ERROR: "#8a8f98",
+    Outcome.SANDBOX_ERROR: "#55595f",
+}
+"""Green is right, yellow is a wrong value, red did not run, violet hit a limit, blue gave no program, grey is ours."""
+STUDENTS = ("#8a8f98", "#4c8fd6", "#2f9e63", "#e8a33d", "#d1495b", "#7a5195")
+"""The untrained student, then round by round."""
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    import matplotlib
+
+    # Names of suites are data: a `$` in them is a dollar sign, not a formula.
+    with matplotlib.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "pad_ray", "text.parse_math": False, "font.size": 9}
+    ):
+        yield
+
+
+@_style()
+def yields(by_round: Mapping[int, Mapping[Outcome, int]]) -> str:
+    """One bar per round: what became of its samples, as shares."""
+    from matplotlib.patches import Patch
+
+    present = [outcome for outcome in Outcome if any(counts.get(outcome) for counts in by_round.values())]
+    present.sort(key=list(COLOURS).index)
+    figure, axes = _figure(0.75 + 0.42 * len(by_round) + 0.22 * -(-len(present) // 3))
+    for row, counts in enumerate(by_round.values()):
+        total, left = sum(counts.values()), 0.0
+        for outcome in present:
+            share = 100 * counts.get(outcome, 0) / total
+            axes.barh(row, share, left=left, height=0.62, color=COLOURS[outcome])
+            if share >= 7:
+                axes.text(left + share / 2, row, f"{share:.0f} %", ha="center", va="center", color="#ffffff")
+            left += share
+    axes.set_yticks(range(len(by_round)), [f"round {number}" for number in by_round])
+    axes.set_xlim(0, 100)
+    axes.invert_yaxis()
+    axes.set_xlabel("% of the samples", color=INK)
+    handles = [Patch(color=COLOURS[outcome], label=outcome.value.replace("_", " ")) for outcome in present]
+    figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, labelcolor=INK)
+    return _svg(figure, "yield")
+
+
+@_style()
+def losses(by_round: Mapping[int, Sequence[Mapping[str, Any]]]) -> str:
+    """Training loss over optimizer steps, one line per round."""
+    figure, axes = _figure(2.6)
+    for number, lines in by_round.items():
+        steps, values = [line["step"] for line in lines], [line["loss"] for line in lines]
+        axes.plot(steps, values, color=_student_colour(number), linewidth=1.6, label=f"round {number}")
+        axes.plot(steps[-1:], values[-1:], "o", color=_student_colour(number), markersize=4)
+    axes.set_xlabel("optimizer step of the round", color=INK)
+    axes.set_ylabel("loss per completion token", color=INK)
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color=INK, alpha=0.12)
+    axes.legend(frameon=False, labelcolor=INK)
+    return _svg(figure, "loss")
+
+
+@_style()
+def accuracies(measured: Sequence[Measurement]) -> str:
+    """Accuracy with its 95 % interval, one row per student, grouped by suite."""
+    rows: list[Measurement | str] = []
+    for one in measured:
+        if one.suite not in rows:
+            rows.append(one.suite)
+        rows.append(one)
+    figure, axes = _figure(0.6 + 0.27 * len(rows))
+    for row, one in enumerate(rows):
+        if isinstance(one, str):
+            continue
+        accuracy, (low, high) = 100 * one.summary["accuracy"], (100 * bound for bound in one.summary["ci95"])
+        colour = _student_colour(one.round)
+        axes.plot([low, high], [row, row], color=colour, linewidth=3, alpha=0.45, solid_capstyle="round")
+        axes.plot([accuracy], [row], "o", color=colour, markersize=7)
+        axes.annotate(f"{accuracy:.0f}", (high, row), xytext=(6, 0), textcoords="offset points", va="center", color=INK)
+    axes.set_yticks(range(len(rows)), [one if isinstance(one, str) else one.student for one in rows])
+    for label, one in zip(axes.get_yticklabels(), rows, strict=True):
+        label.set_fontweight("bold" if isinstance(one, str) else "normal")
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(-2, 106)
+    axes.set_xlabel("% correct, with 95 % interval", color=INK)
+    axes.grid(axis="x", color=INK, alpha=0.12)
+    return _svg(figure, "accuracy")
+
+
+def _student_colour(round_: int) -> str:
+    return STUDENTS[(round_ - UNTRAINED) % len(STUDENTS)]
+
+
+def _figure(height: float) -> tuple[Any, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_facecolor("none")
+    axes.tick_params(colors=INK, length=0)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side == "bottom")
+        spine.set_color(INK)
+        spine.set_alpha(0.4)
+    return figure, axes
+
+
+def _svg(figure: Any, name: str) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True)
+    text = buffer.getvalue()
+    drawing = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    # Ids must differ between the drawings of one page.
+    drawing = re.sub(r'\bid="', f'id="{name}-', drawing)
+    drawing = re.sub(r'(url\(|href=")#', rf"\1#{name}-", drawing)
+    # No fixed width and height, only the viewBox: the page sizes it.
+    drawing = re.sub(r'(<svg[^>]*?) (?:width|height)="[^"]*"', r"\1", drawing, count=1)
+    drawing = re.sub(r'(<svg[^>]*?) (?:width|height)="[^"]*"', r"\1", drawing, count=1)
+    return drawing.replace(INK, "currentColor")

@@ -1,0 +1,82 @@
+"""`report.html`: one self-contained page that tells a run from its files, finished or not.
+
+Everything in it is text from data (questions, programs, error messages written by models), so everything is escaped,
+and the page forbids itself scripts and any outside resource.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pad_ray.errors import UsageError
+from pad_ray.evaluate import plots, wording
+from pad_ray.evaluate.story import Story, gains, headline, read_story, verdict_sentences
+from pad_ray.storage import Storage
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+NAME = "report.html"
+
+
+def write_report(root: Path) -> Path:
+    """Write report.html into a run folder and return its path.
+
+    Raises UsageError for a folder that is no run, StorageError for damaged files.
+    """
+    storage = Storage(root)
+    if not storage.exists("recipe.yaml"):
+        raise UsageError(f"{storage} is not a run folder: it has no recipe.yaml.", hint="Give the folder of a run.")
+    page = render(read_story(storage))
+    # A program may print half a surrogate pair, which no encoding holds.
+    storage.write(NAME, page.encode("utf-8", "replace"))
+    return storage.path(NAME)
+
+
+def render(story: Story) -> str:
+    """The page of a story."""
+    rounds = {one.number: one for one in story.rounds}
+    return _template().render(
+        story=story,
+        title=story.recipe.get("name", "run"),
+        headline=headline(story),
+        gains=gains(story),
+        sentences=verdict_sentences(story),
+        recipe=yaml.safe_dump(story.recipe, sort_keys=False, allow_unicode=True),
+        accuracy_plot=plots.accuracies(story.measured) if story.measured else "",
+        yield_plot=_plot(plots.yields, {number: one.outcomes for number, one in rounds.items() if one.asked}),
+        loss_plot=_plot(plots.losses, {number: one.losses for number, one in rounds.items() if one.losses}),
+        sandbox=sorted({one.sandbox for one in story.rounds if one.sandbox}),
+    )
+
+
+def _plot(draw: Any, by_round: dict[int, Any]) -> str:
+    return draw(by_round) if by_round else ""
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("pad_ray.evaluate"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=wording.percent,
+        interval=wording.interval,
+        points=wording.points,
+        points_interval=wording.points_interval,
+        p_value=wording.p_value,
+        duration=wording.duration,
+        words=lambda name: str(name).replace("_", " "),
+        count=lambda number: f"{number:,}",
+    )
+    return environment.get_template("report.html.j2")

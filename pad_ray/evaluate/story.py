@@ -1,0 +1,237 @@
+"""A run told from its files: the sentences, tables and examples that the report and the terminal show.
+
+Every part is None or empty while its files are not there, so an unfinished run tells the part it has.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pad_ray.evaluate.compare import Difference, history
+from pad_ray.evaluate.folder import (
+    UNTRAINED,
+    Measurement,
+    measurements,
+    read_answers,
+    read_json,
+    read_lines,
+    read_recipe,
+    rounds,
+    student_name,
+)
+from pad_ray.evaluate.wording import clipped, percent
+from pad_ray.outcomes import Outcome
+from pad_ray.records import Problem, Verdict
+from pad_ray.storage import Storage
+
+SHOWN = {Outcome.CORRECT: 3}
+"""Programs shown of an outcome; of every other outcome, one."""
+LONGEST = 1500
+"""Characters of a program or question that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A program worth looking at, with its verdict."""
+
+    name: str
+    """Its sample id or problem id."""
+    question: str
+    """What was asked."""
+    gold: str
+    """The gold answer."""
+    program: str
+    """The program."""
+    outcome: Outcome
+    """What became of it."""
+    value: str
+    """What it gave."""
+    detail: str
+    """Why it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceYield:
+    """What one source of problems gave in one round."""
+
+    source: str
+    asked: int
+    """Samples judged."""
+    correct: int
+    """Of these, correct."""
+    kept: int | None
+    """Training examples made of them; None before curation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round of a run, as far as it got."""
+
+    number: int
+    outcomes: Mapping[Outcome, int]
+    """Verdicts by outcome."""
+    sandbox: str
+    """Sandbox levels the verdicts were reached at."""
+    samples: list[Shown]
+    """Some programs of each outcome."""
+    sources: list[SourceYield]
+    """Yield by source of the problems."""
+    curation: Mapping[str, Any]
+    """examples/summary.json, or {}."""
+    losses: list[dict[str, Any]]
+    """The lines of metrics.jsonl."""
+
+    @property
+    def asked(self) -> int:
+        """Samples judged."""
+        return sum(self.outcomes.values())
+
+    @property
+    def correct(self) -> int:
+        """Samples judged correct."""
+        return self.outcomes.get(Outcome.CORRECT, 0)
+
+    @property
+    def kept(self) -> int | None:
+        """Training examples made of them, or None before curation."""
+        return self.curation.get("kept")
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A run, read."""
+
+    recipe: dict[str, Any]
+    manifest: dict[str, Any]
+    rounds: list[Round]
+    measured: list[Measurement]
+    differences: list[Difference]
+    answers: list[tuple[Measurement, list[Shown]]]
+    """Some answers of the last student, by suite."""
+
+
+def read_story(storage: Storage) -> Story:
+    """Read everything a run has written so far. Raises StorageError for damaged files."""
+    measured = measurements(storage)
+    manifest = read_json(storage, "manifest.json")
+    last = {one.suite: one for one in measured}
+    return Story(
+        recipe=read_recipe(storage),
+        manifest=manifest,
+        rounds=[_round(storage, number, manifest) for number in rounds(storage)],
+        measured=measured,
+        differences=history(storage),
+        answers=[(one, _answers(storage, one.folder)) for one in last.values()],
+    )
+
+
+def headline(story: Story) -> str:
+    """What was distilled from what."""
+    recipe = story.recipe
+    student = str((recipe.get("student") or {}).get("model") or "A student").rstrip("/").rsplit("/", 1)[-1]
+    teacher = recipe.get("teacher") or {}
+    model = teacher.get("model") or "its teacher"
+    source = f"the recorded replies of {model}" if teacher.get("kind") == "recorded" else model
+    return f"{student} learned to reason by writing programs, from {source}."
+
+
+def gains(story: Story) -> list[Difference]:
+    """Per suite, the last trained student against the untrained one."""
+    last = {one.suite: one.student for one in story.measured}
+    return [one for one in story.differences if (one.before, one.after) == (student_name(UNTRAINED), last[one.suite])]
+
+
+def verdict_sentences(story: Story) -> list[str]:
+    """What is worth saying about the yield in words."""
+    said: list[str] = []
+    for one in story.rounds:
+        if one.asked:
+            who = "teacher" if one.number == 0 else "student"
+            kept = "" if one.kept is None else f"; {one.kept:,} became training examples"
+            said.append(
+                f"Round {one.number}: the {who} wrote {one.asked:,} programs, "
+                f"{one.correct:,} of them correct ({percent(one.correct / one.asked)}){kept}."
+            )
+        barren = [source.source or "(no source)" for source in one.sources if source.asked and source.kept == 0]
+        if barren:
+            said.append(
+                f"Nothing was learned in round {one.number} from {', '.join(barren)}: "
+                "no program for these problems was correct and new."
+            )
+    return said
+
+
+def _round(storage: Storage, number: int, manifest: Mapping[str, Any]) -> Round:
+    outcomes, levels, chosen = Counter[Outcome](), Counter[str](), list[Verdict]()
+    for verdict in storage.scan_rows(f"round-{number}/verdicts", Verdict):
+        outcomes[verdict.outcome] += 1
+        levels[verdict.sandbox] += 1
+        if outcomes[verdict.outcome] <= SHOWN.get(verdict.outcome, 1):
+            chosen.append(verdict)
+    curation = read_json(storage, f"round-{number}/examples/summary.json")
+    # Until curation has counted what it kept, sampling knows what was asked and correct.
+    by_source = curation.get("by_source") or next(
+        (
+            stage["counts"].get("by_source", {})
+            for stage in manifest.get("stages", [])
+            if (stage["round"], stage["stage"]) == (number, "sample")
+        ),
+        {},
+    )
+    chosen.sort(key=lambda verdict: list(Outcome).index(verdict.outcome))
+    wanted = {_problem_id(verdict) for verdict in chosen}
+    problems = {
+        problem.problem_id: problem
+        for problem in storage.scan_rows("problems/train", Problem)
+        if problem.problem_id in wanted
+    }
+    return Round(
+        number=number,
+        outcomes=outcomes,
+        sandbox=", ".join(sorted(level for level in levels if level)),
+        samples=[_shown(verdict, problems.get(_problem_id(verdict))) for verdict in chosen],
+        sources=[
+            SourceYield(source, row.get("asked", 0), row.get("correct", 0), row.get("kept"))
+            for source, row in sorted(by_source.items())
+        ],
+        curation=curation,
+        losses=read_lines(storage, f"round-{number}/checkpoint/metrics.jsonl"),
+    )
+
+
+def _problem_id(verdict: Verdict) -> str:
+    return verdict.sample_id.rpartition("#")[0]
+
+
+def _shown(verdict: Verdict, problem: Problem | None) -> Shown:
+    return Shown(
+        name=verdict.sample_id,
+        question=clipped(problem.question, LONGEST) if problem else "",
+        gold=problem.answer if problem else "",
+        program=clipped(verdict.program, LONGEST),
+        outcome=verdict.outcome,
+        value=clipped(verdict.value, 200),
+        detail=clipped(verdict.detail, 300),
+    )
+
+
+def _answers(storage: Storage, folder: str) -> list[Shown]:
+    seen, chosen = Counter[Outcome](), list[Shown]()
+    for one in read_answers(storage, folder):
+        seen[one.outcome] += 1
+        if seen[one.outcome] <= SHOWN.get(one.outcome, 1):
+            chosen.append(
+                Shown(
+                    one.problem_id,
+                    clipped(one.question, LONGEST),
+                    one.gold,
+                    clipped(one.program, LONGEST),
+                    one.outcome,
+                    clipped(one.answer or "", 200),
+                    clipped(one.detail, 300),
+                )
+            )
+    return sorted(chosen, key=lambda one: list(Outcome).index(one.outcome))

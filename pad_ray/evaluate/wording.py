@@ -1,0 +1,46 @@
+"""How figures are written for people, the same in the terminal and in the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def percent(share: float) -> str:
+    """0.2333 → `23.3 %`."""
+    return f"{100 * share:.1f} %"
+
+
+def interval(ci95: Sequence[float]) -> str:
+    """[0.132, 0.35] → `13.2 – 35.0`."""
+    low, high = ci95
+    return f"{100 * low:.1f} – {100 * high:.1f}"
+
+
+def points(difference: float) -> str:
+    """Difference of two shares, in percentage points with its sign: 0.2167 → `+21.7`."""
+    return f"{100 * difference:+.1f}"
+
+
+def points_interval(ci95: Sequence[float]) -> str:
+    """Interval of a difference: [0.1, 0.25] → `+10.0 to +25.0`."""
+    low, high = ci95
+    return f"{points(low)} to {points(high)}"
+
+
+def p_value(p: float) -> str:
+    """A probability with as many digits as it deserves."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """75.2 → `1 min 15 s`."""
+    whole = round(seconds)
+    hours, minutes = whole // 3600, whole % 3600 // 60
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{seconds:.1f} s"
+
+
+def clipped(text: str, limit: int) -> str:
+    """The text, cut with an ellipsis when it is longer than `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,74 @@
+"""Students are compared only on problems that both answered, and a comparison that cannot be made says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pad_ray.errors import UsageError
+from pad_ray.evaluate.compare import compare
+from pad_ray.evaluate.table import comparison_table
+from pad_ray.storage import Storage
+from tests.evaluate.fabricated_run import write_evaluation
+
+
+def evaluation(folder: Path, suite: str, right: list[bool]) -> Path:
+    write_evaluation(Storage(folder), ".", suite, right)
+    return folder / "summary.json"
+
+
+def test_two_summaries_are_compared_on_the_problems_they_share(tmp_path: Path) -> None:
+    one = evaluation(tmp_path / "one", "easy", [True, False, False, False])
+    two = evaluation(tmp_path / "two", "easy", [True, True, True])
+    [difference] = compare([one, two])
+    assert (difference.paired.n, difference.paired.gained, difference.paired.lost) == (3, 2, 0)
+    assert difference.paired.difference == pytest.approx(2 / 3)
+    assert (difference.before, difference.after) == (str(tmp_path / "one"), str(tmp_path / "two"))
+
+
+def test_a_run_stands_for_its_last_student(finished_run: Path, tmp_path: Path) -> None:
+    other = evaluation(tmp_path / "other", "sum$<u>", [True] * 6)
+    [difference] = compare([finished_run, other.parent])
+    assert difference.suite == "other" and difference.before.endswith("round 1")
+    assert (difference.paired.before, difference.paired.after) == (pytest.approx(4 / 6), 1.0)
+
+
+def test_a_run_alone_is_compared_with_its_own_rounds(finished_run: Path) -> None:
+    found = [(one.before, one.after, one.paired.gained) for one in compare([finished_run])]
+    assert found == [("untrained", "round 0", 2), ("untrained", "round 1", 4), ("round 0", "round 1", 2)]
+
+
+def test_the_same_numbers_under_other_questions_are_not_the_same_problems(tmp_path: Path) -> None:
+    storage = Storage(tmp_path / "one")
+    one = evaluation(tmp_path / "one", "easy", [True, False])
+    two = evaluation(tmp_path / "two", "easy", [True, False])
+    lines = storage.read("answers.jsonl").replace(b"easy question", b"hard question")
+    storage.write("answers.jsonl", lines)
+    with pytest.raises(UsageError, match="shares no problem"):
+        compare([one, two])
+
+
+def test_what_holds_no_evaluation_is_refused_by_name(tmp_path: Path, finished_run: Path) -> None:
+    with pytest.raises(UsageError, match="nothing to compare"):
+        compare([])
+    with pytest.raises(UsageError, match=r"no run folder or summary\.json at .*nowhere"):
+        compare([tmp_path / "nowhere", finished_run])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="empty holds no finished evaluation"):
+        compare([finished_run, tmp_path / "empty"])
+    alone = evaluation(tmp_path / "alone", "easy", [True])
+    with pytest.raises(UsageError, match="Name a second"):
+        compare([alone])
+    (tmp_path / "alone" / "answers.jsonl").unlink()
+    with pytest.raises(UsageError, match=r"no answers\.jsonl beside it"):
+        compare([alone, finished_run])
+
+
+def test_the_table_holds_every_figure(finished_run: Path) -> None:
+    console = Console(width=120, record=True)
+    console.print(comparison_table(compare([finished_run])))
+    text = console.export_text()
+    for figure in ("sum$<u>", "untrained", "round 1", "+66.7", "0.0", "0.125"):
+        assert figure in text

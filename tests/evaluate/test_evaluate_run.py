@@ -1,0 +1,162 @@
+"""An evaluation answers every problem with executed programs, once, and refuses what it could not grade."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pad_ray.decode.engine import Completion
+from pad_ray.errors import ProblemError, StudentError
+from pad_ray.evaluate.folder import read_answers
+from pad_ray.evaluate.run import EvaluateJob, answer_batch, evaluate
+from pad_ray.outcomes import Outcome
+from pad_ray.recipe import Decode, SandboxSettings
+from pad_ray.records import Problem
+from pad_ray.sandbox import Sandbox
+from pad_ray.storage import Storage
+from pad_ray.thoughts.program import student_prompt
+from tests.tiny_student import make_tiny_student
+
+RIGHT = "def solution():\n    return 7\n"
+WRONG = "def solution():\n    return 8\n"
+BROKEN = "def solution():\n    return missing\n"
+
+
+class Scripted:
+    """An engine that replies what it was told, and remembers how it was asked."""
+
+    def __init__(self, *replies: str, finish_reason: str = "stop") -> None:
+        self.replies, self.finish_reason = list(replies), finish_reason
+        self.prompts: list[str] = []
+        self.seeds: list[int] = []
+        self.temperature = -1.0
+
+    def generate(
+        self, prompts: Sequence[str], *, max_tokens: int, temperature: float, seed: int | Sequence[int]
+    ) -> list[Completion]:
+        assert not isinstance(seed, int) and len(seed) == len(prompts) == len(self.replies)
+        self.prompts, self.seeds, self.temperature = list(prompts), list(seed), temperature
+        return [Completion(reply, self.finish_reason, 5, len(reply)) for reply in self.replies]  # type: ignore[arg-type]
+
+
+def problem(number: int, answer: str = "7") -> Problem:
+    return Problem(f"p{number}", f"What is question {number}?", answer, source="sums")
+
+
+def test_every_problem_gets_the_verdict_of_its_own_program() -> None:
+    engine = Scripted(RIGHT, WRONG, BROKEN, "I do not know.", "def solution(:\n    return 7\n")
+    problems = [problem(number) for number in range(5)]
+    with Sandbox(level="unsafe", confirm=True) as box:
+        answers = answer_batch(engine, box, problems, Decode(), seed=0)
+    outcomes = [one.outcome for one in answers]
+    assert outcomes == [
+        Outcome.CORRECT,
+        Outcome.WRONG_ANSWER,
+        Outcome.RUNTIME_ERROR,
+        Outcome.REFUSED,
+        Outcome.SYNTAX_ERROR,
+    ]
+    assert [one.answer for one in answers] == ["7", "8", None, None, None]
+    assert "NameError" in answers[2].detail and answers[3].program == ""
+    assert [one.problem_id for one in answers] == [one.problem_id for one in problems]
+    assert engine.prompts[1] == student_prompt("What is question 1?") and engine.temperature == 0.0
+
+
+def test_a_program_cut_at_its_limit_is_not_executed() -> None:
+    with Sandbox(level="unsafe") as box:
+        [answer] = answer_batch(Scripted(RIGHT, finish_reason="length"), box, [problem(0)], Decode(), seed=0)
+    assert answer.outcome is Outcome.TRUNCATED and answer.answer is None
+
+
+def test_the_majority_answers_even_against_the_gold() -> None:
+    engine = Scripted(RIGHT, WRONG, WRONG, BROKEN, RIGHT, RIGHT)
+    decode = Decode(kind="vote", samples=3, temperature=0.9)
+    with Sandbox(level="unsafe") as box:
+        first, second = answer_batch(engine, box, [problem(0), problem(1)], decode, seed=0)
+    assert (first.outcome, first.answer, first.program) == (Outcome.WRONG_ANSWER, "8", WRONG)
+    assert (second.outcome, second.answer, second.program) == (Outcome.CORRECT, "7", RIGHT)
+    assert first.tokens == len(RIGHT) + 2 * len(WRONG)
+    assert engine.temperature == 0.9 and len(set(engine.seeds)) == 6
+
+
+def test_a_sample_draws_alike_whatever_is_beside_it() -> None:
+    decode = Decode(kind="vote", samples=2)
+    together, alone = Scripted(RIGHT, RIGHT, RIGHT, RIGHT), Scripted(RIGHT, RIGHT)
+    with Sandbox(level="unsafe") as box:
+        answer_batch(together, box, [problem(0), problem(1)], decode, seed=5)
+        answer_batch(alone, box, [problem(1)], decode, seed=5)
+    assert together.seeds[2:] == alone.seeds
+
+
+def job(root: Path, student: Path, **changes: object) -> EvaluateJob:
+    settings: dict[str, object] = {
+        "root": str(root),
+        "problems": "problems/eval/easy.parquet",
+        "student": str(student),
+        "out": "round-0/eval/easy",
+        "decode": Decode(max_tokens=48, batch_size=2),
+        "sandbox": SandboxSettings(level="unsafe"),
+        "problems_name": "easy",
+        "student_name": "round-0/student",
+    }
+    return EvaluateJob(**(settings | changes))  # type: ignore[arg-type]
+
+
+def test_problems_that_cannot_be_graded_are_refused_before_anything_runs(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    storage.write_rows("problems/eval/easy.parquet", Problem, [problem(0), problem(1, answer=" "), problem(2, "")])
+    with pytest.raises(ProblemError, match=r"2 of the 3 problems in easy have no answer \(the first is 'p1'\)"):
+        evaluate(job(tmp_path, tmp_path))
+    storage.write_rows("problems/eval/easy.parquet", Problem, [])
+    with pytest.raises(ProblemError, match="easy holds no problems"):
+        evaluate(job(tmp_path, tmp_path))
+    assert not storage.exists("round-0")
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_student_is_measured_once_and_its_answers_are_kept(tmp_path: Path) -> None:
+    problems = [problem(number) for number in range(3)]
+    student = make_tiny_student(
+        tmp_path / "student",
+        [(student_prompt(problems[0].question), RIGHT), (student_prompt(problems[1].question), WRONG)],
+    )
+    storage = Storage(tmp_path / "run")
+    storage.write_rows("problems/eval/easy.parquet", Problem, problems)
+    steps: list[tuple[int, int]] = []
+    summary = evaluate(job(storage.root, student, limit=3), lambda done, total: steps.append((done, total)))
+
+    assert steps == [(2, 3), (3, 3)]
+    assert (summary["n"], summary["correct"]) == (3, summary["outcomes"]["correct"])
+    assert (summary["decode"], summary["problems"], summary["student"]) == ("greedy", "easy", "round-0/student")
+    assert summary["max_tokens"] == 48 and summary["seed"] == 0 and summary["seconds"] > 0
+    assert summary == json.loads(storage.read("round-0/eval/easy/summary.json"))
+    answers = read_answers(storage, "round-0/eval/easy")
+    assert [one.outcome for one in answers[:2]] == [Outcome.CORRECT, Outcome.WRONG_ANSWER]
+    assert answers[0].program == RIGHT and sum(one.tokens for one in answers) == summary["tokens"]
+
+    # Finished is finished: neither the student nor the problems are needed again.
+    assert evaluate(job(storage.root, tmp_path / "gone", problems="gone.parquet")) == summary
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_an_untrained_student_is_drawn_from_its_shape_alone(tmp_path: Path) -> None:
+    shape = make_tiny_student(tmp_path / "shape")
+    (shape / "model.safetensors").unlink()
+    storage = Storage(tmp_path / "run")
+    storage.write_rows("problems/eval/easy.parquet", Problem, [problem(0)])
+    first, again = (
+        evaluate(job(storage.root, shape, init="random", seed=4, out=f"base/{name}")) for name in ("first", "again")
+    )
+    assert first["n"] == 1 and first["seed"] == 4
+    assert (
+        read_answers(storage, "base/first") == read_answers(storage, "base/again")
+        and first["tokens"] == again["tokens"]
+    )
+    with pytest.raises(StudentError, match=r"lacks|cannot be loaded"):
+        evaluate(job(storage.root, shape, out="base/pretrained"))
+    with pytest.raises(StudentError, match="no shape to draw weights for"):
+        evaluate(job(storage.root, tmp_path / "run", init="random", out="base/nothing"))
+    assert not storage.exists("base/pretrained") and not storage.exists("base/nothing")

@@ -1,0 +1,121 @@
+"""The report tells the whole run, tells what there is of an unfinished one, and runs nothing it shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from pad_ray.errors import StorageError, UsageError
+from pad_ray.evaluate.report import write_report
+from pad_ray.storage import Storage
+
+
+class Page(HTMLParser):
+    """Tags, attributes and visible text of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(root: Path) -> tuple[str, Page]:
+    html = write_report(root).read_text(encoding="utf-8")
+    return html, Page(html)
+
+
+def test_the_page_tells_every_part_of_the_run(finished_run: Path) -> None:
+    _, page = read(finished_run)
+    text = " ".join(page.text.split())
+    assert "tiny learned to reason by writing programs, from the recorded replies of big-<teacher>." in text
+    assert "0.0 % → 66.7 %" in text
+    assert "Round 0: the teacher wrote 8 programs, 4 of them correct (50.0 %); 3 became training examples." in text
+    assert "Nothing was learned in round 0 from barren" in text
+    for heading in (
+        "Accuracy",
+        "Differences, problem by problem",
+        "What the programs were worth",
+        "What became training examples, and what did not",
+        "Training",
+        "What the last student writes",
+        "What it learned from",
+        "How it was made",
+        "What these numbers do not show",
+    ):
+        assert heading in text
+    assert page.tags.count("svg") == 3
+    assert "duplicate program" in text and "ray 2.60.0" in text and "strict" in text
+    assert "One run with one seed (3)." in text and "n = 6" in text
+    for shown in (
+        "Train question 4 & more?",
+        "because of timeout",
+        "because of syntax_error",
+        "tokens_per_batch: 2048",
+    ):
+        assert shown in text
+
+
+def test_text_from_data_is_shown_and_never_becomes_markup(finished_run: Path) -> None:
+    _, page = read(finished_run)
+    assert "<script>alert(1)</script>" in page.text and "<b>bold</b>" in page.text and "sum$<u>" in page.text
+    assert not {"script", "img", "i", "u", "iframe", "link", "object"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+
+
+def test_the_page_needs_nothing_from_outside(finished_run: Path) -> None:
+    html, page = read(finished_run)
+    loaded = [value or "" for name, value in page.attributes if name in ("src", "href", "xlink:href", "data", "action")]
+    assert all(value.startswith("#") for value in loaded)
+    assert "default-src 'none'" in html and "@import" not in html
+    assert not re.search(r"url\((?!#)", html)
+
+
+def test_drawings_share_no_ids(finished_run: Path) -> None:
+    _, page = read(finished_run)
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    "missing",
+    ["manifest.json", "round-1", "round-0/examples", "round-0/checkpoint", "base", "problems", "round-0/verdicts"],
+)
+def test_an_unfinished_run_shows_what_is_there(finished_run: Path, missing: str) -> None:
+    Storage(finished_run).delete(missing)
+    _, page = read(finished_run)
+    assert "What these numbers do not show" in page.text
+
+
+def test_a_run_that_has_only_begun_says_so(finished_run: Path) -> None:
+    storage = Storage(finished_run)
+    for folder in ("round-0", "round-1", "base", "problems"):
+        storage.delete(folder)
+    manifest = json.loads(storage.read("manifest.json"))
+    storage.write("manifest.json", json.dumps(manifest | {"state": "failed", "error": "no <space> left"}).encode())
+    _, page = read(finished_run)
+    assert "This run is not finished" in page.text and "no <space> left" in page.text
+    assert "svg" not in page.tags
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no recipe\.yaml"):
+        write_report(tmp_path)
+
+
+def test_a_damaged_file_is_named(finished_run: Path) -> None:
+    Storage(finished_run).write("round-0/examples/summary.json", b'{"kept": 3, ')
+    with pytest.raises(StorageError, match=r"round-0/examples/summary\.json is not valid JSON"):
+        write_report(finished_run)
