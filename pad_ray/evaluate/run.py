@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pad_ray.decode.voting import vote
-from pad_ray.errors import PadRayError, ProblemError, StudentError
+from pad_ray.errors import ProblemError, StudentError, UsageError
 from pad_ray.evaluate.folder import read_json, write_answers
 from pad_ray.evaluate.metrics import GradedAnswer, summarise
+from pad_ray.flow.cluster import plain_errors
 from pad_ray.grading.verdict import judge
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode, SandboxSettings
@@ -66,30 +67,52 @@ class EvaluateJob:
 def evaluate(job: EvaluateJob, on_progress: Progress | None = None) -> dict[str, Any]:
     """Measure a student and return its summary; Ray must be initialised.
 
-    Raises ProblemError for problems that cannot be graded, StudentError for a folder that is no model.
+    Raises ProblemError for problems that cannot be graded, StudentError for a folder that is no model, UsageError if
+    the folder already holds another evaluation.
     """
     storage = Storage(job.root)
     if summary := read_json(storage, f"{job.out}/summary.json"):
+        _check_same(job, summary, str(storage.path(job.out)))
         return summary
     problems = _problems(storage, job)
 
     import ray
-    from ray.exceptions import RayTaskError
 
     gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
     task = ray.remote(num_cpus=1, num_gpus=gpus)(_evaluate_here).options(num_returns="streaming")
     steps: Any = task.remote(job, problems)
-    try:
+    with plain_errors():
         for step in steps:
             done: int = ray.get(step)
             if on_progress:
                 on_progress(done, len(problems))
-    except RayTaskError as error:
-        # Ours are raised as they are: the sentence without the remote traceback.
-        if isinstance(error.cause, PadRayError):
-            raise error.cause from None
-        raise
     return read_json(storage, f"{job.out}/summary.json")
+
+
+def _facts(job: EvaluateJob) -> dict[str, Any]:
+    """What summary.json says of the job; two evaluations that differ in it are not the same."""
+    return {
+        "decode": job.decode.kind,
+        "samples": _samples(job.decode),
+        "student": job.student_name or job.student,
+        "problems": job.problems_name or job.problems,
+        "seed": job.seed,
+        "max_tokens": job.decode.max_tokens,
+        "limit": job.limit,
+    }
+
+
+def _check_same(job: EvaluateJob, summary: dict[str, Any], folder: str) -> None:
+    differences = [
+        f"{key}: {summary.get(key)!r} there, {value!r} now"
+        for key, value in _facts(job).items()
+        if summary.get(key) != value
+    ]
+    if differences:
+        raise UsageError(
+            f"{folder} holds another evaluation ({'; '.join(differences)}).",
+            hint="Choose another folder, or delete it.",
+        )
 
 
 def _problems(storage: Storage, job: EvaluateJob) -> list[Problem]:
@@ -127,17 +150,7 @@ def _evaluate_here(job: EvaluateJob, problems: list[Problem]) -> Iterator[int]:
         seconds = time.monotonic() - started
         level = box.level
     write_answers(storage, job.out, answers)
-    summary = summarise(
-        answers,
-        seconds=seconds,
-        decode=job.decode.kind,
-        samples=_samples(job.decode),
-        student=job.student_name or job.student,
-        problems=job.problems_name or job.problems,
-        seed=job.seed,
-        max_tokens=job.decode.max_tokens,
-        sandbox=level,
-    )
+    summary = summarise(answers, seconds=seconds, sandbox=level, **_facts(job))
     storage.write(f"{job.out}/summary.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
 
 
@@ -194,7 +207,7 @@ def _seed(seed: int, problem_id: str, k: int) -> int:
 
 
 def _draw_student(shape: str, target: str, seed: int) -> None:
-    """Write a student with the folder's shape and tokenizer and fresh weights."""
+    """Write a student with the folder's shape and tokenizer and fresh weights, the ones that training starts from."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -207,5 +220,5 @@ def _draw_student(shape: str, target: str, seed: int) -> None:
             hint="Name a Hugging Face folder with config.json and the tokenizer's files.",
         ) from error
     torch.manual_seed(seed)
-    AutoModelForCausalLM.from_config(config).save_pretrained(target)
+    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(target)
     tokenizer.save_pretrained(target)

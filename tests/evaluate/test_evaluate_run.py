@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pad_ray.decode.engine import Completion
-from pad_ray.errors import ProblemError, StudentError
+from pad_ray.errors import ProblemError, StudentError, UsageError
 from pad_ray.evaluate.folder import read_answers
 from pad_ray.evaluate.run import EvaluateJob, answer_batch, evaluate
 from pad_ray.outcomes import Outcome
@@ -138,7 +138,10 @@ def test_a_student_is_measured_once_and_its_answers_are_kept(tmp_path: Path) -> 
     assert answers[0].program == RIGHT and sum(one.tokens for one in answers) == summary["tokens"]
 
     # Finished is finished: neither the student nor the problems are needed again.
-    assert evaluate(job(storage.root, tmp_path / "gone", problems="gone.parquet")) == summary
+    assert evaluate(job(storage.root, tmp_path / "gone", problems="gone.parquet", limit=3)) == summary
+    # But another question is never answered with an old result.
+    with pytest.raises(UsageError, match=r"holds another evaluation .*seed: 0 there, 1 now"):
+        evaluate(job(storage.root, student, limit=3, seed=1))
 
 
 @pytest.mark.usefixtures("ray_session")
