@@ -37,8 +37,8 @@ def execute(
         raise UsageError(f"--sandbox: {sandbox!r} is not strict, degraded or unsafe.")
     with Reporter() as reporter, reporter.bar("execute", 0, "programs") as bar:
 
-        def show(done: int) -> None:
-            bar.total(done)
+        def show(done: int, total: int) -> None:
+            bar.total(total)
             bar.to(done)
 
         outcomes = execute_file(source, target, timeout_s=timeout, workers=workers, level=sandbox, on_progress=show)
@@ -116,7 +116,7 @@ def compare(paths: list[Path]) -> None:
     from rich.console import Console
 
     from pad_ray.evaluate.compare import compare as pair_up
-    from pad_ray.evaluate.compare import comparison_table
+    from pad_ray.evaluate.table import comparison_table
 
     Console().print(comparison_table(pair_up(paths)))
 

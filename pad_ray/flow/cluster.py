@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import tempfile
@@ -56,7 +57,7 @@ def connect(log_to_driver: bool = False) -> Iterator[None]:
         yield
         return
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=log_to_driver, logging_level="ERROR")
+        ray.init(log_to_driver=log_to_driver, logging_level=logging.ERROR)
         try:
             yield
         finally:
@@ -71,7 +72,7 @@ def connect(log_to_driver: bool = False) -> Iterator[None]:
             num_cpus=max(os.cpu_count() or 1, 2 * STAGES),
             include_dashboard=False,
             log_to_driver=log_to_driver,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             _temp_dir=folder,
         )
         try:

@@ -9,6 +9,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ray
@@ -46,9 +47,7 @@ def stream(
     first = shards[0]
     rows = ray.data.from_items([{"shard": s.number} for s in shards], override_num_blocks=len(shards))
     rows = rows.flat_map(
-        _unfinished,
-        fn_kwargs={"root": first.root, "round_": first.round, "sampling": sample, "judging": judge},
-        num_cpus=0.5,
+        partial(_unfinished, root=first.root, round_=first.round, sampling=sample, judging=judge), num_cpus=0.5
     )
     if sample:
         threads = _threads(recipe.teacher.workers)

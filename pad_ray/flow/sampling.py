@@ -24,7 +24,7 @@ _NOTHING = {"sampled": 0, "judged": 0}
 def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool = True, judge: bool = True) -> None:
     """Sample and judge a planned round in one stream; or only the one, or only the other. Finished rows are kept."""
     names: dict[StageName, bool] = {"sample": sample, "judge": judge}
-    wanted = [name for name, asked in names.items() if asked]
+    wanted: list[StageName] = [name for name, asked in names.items() if asked]
     finished = [stage for name in wanted if (stage := run.done(round_, name)) and not stage.counts.get("transient")]
     if len(finished) == len(wanted):
         for stage in finished:

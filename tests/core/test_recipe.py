@@ -1,0 +1,88 @@
+"""The recipe: what is refused, what is said about it, and what makes two recipes the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pad_ray.errors import RecipeError
+from pad_ray.recipe import Recipe
+from pad_ray.recipe_file import builtin_recipes, differences, load_recipe, parse_recipe
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def tree(**more: Any) -> dict[str, Any]:
+    return {"name": "t", "problems": {"train": "a.jsonl"}, "student": {"model": "m"}, **more}
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ({"problms": 1}, ["problms", "did you mean 'problems'"]),
+        ({"train": {"lrr": 1}}, ["train.lrr", "did you mean 'lr'"]),
+        ({"train": {"lr": -1}}, ["train.lr", "-1", "greater than 0"]),
+        ({"thought": "chian"}, ["thought", "chian", "program"]),
+        ({"teacher": {"kind": "oracle"}}, ["teacher.kind", "oracle", "recorded"]),
+        ({"name": "a/b"}, ["name", "a/b"]),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_its_mend(broken: dict[str, Any], said: list[str]) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe({**tree(), **broken})
+    assert all(words in str(caught.value) for words in said), str(caught.value)
+
+
+def test_overrides_reach_into_sections_and_keep_yaml_types(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(tree()))
+    recipe = load_recipe(
+        str(path), ["train.lr=0.01", "refine.rounds=0", "teacher.path=[a, b]", "evaluate.untrained=no"]
+    )
+    assert (recipe.train.lr, recipe.refine.rounds) == (0.01, 0)
+    assert recipe.teacher.paths == ["a", "b"]
+    assert recipe.evaluate.untrained is False
+
+
+@pytest.mark.parametrize("override", ["train.lr", "=3", "name.x=3"])
+def test_a_malformed_override_is_refused(tmp_path: Path, override: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(tree()))
+    with pytest.raises(RecipeError):
+        load_recipe(str(path), [override])
+
+
+def test_an_unknown_recipe_name_lists_the_known_ones() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'quick'"):
+        load_recipe("quik")
+
+
+def test_the_hash_ignores_how_fast_and_notices_what_is_made() -> None:
+    base = parse_recipe(tree())
+    assert parse_recipe(tree(teacher={"workers": 7, "budget_usd": 3}, sandbox={"workers": 9})).hash() == base.hash()
+    assert parse_recipe(tree(storage={"run_dir": "x"}, about="other words")).hash() == base.hash()
+    assert parse_recipe(tree(seed=1)).hash() != base.hash()
+    assert parse_recipe(tree(sandbox={"timeout_s": 2})).hash() != base.hash()
+
+
+def test_differences_name_the_dotted_keys() -> None:
+    one, two = parse_recipe(tree()).identity(), parse_recipe(tree(train={"lr": 0.5})).identity()
+    assert list(differences(two, one)) == ["train.lr: 0.0002 in the run, 0.5 now"]
+
+
+def test_the_resolved_yaml_reads_back_as_the_same_recipe() -> None:
+    recipe = parse_recipe(tree(problems={"train": ["a", "b"], "eval": {"x": "c"}}))
+    assert parse_recipe(yaml.safe_load(recipe.to_yaml())) == recipe
+
+
+@pytest.mark.parametrize("name", builtin_recipes())
+def test_built_in_recipes_are_valid_and_say_what_they_are(name: str) -> None:
+    assert load_recipe(name).about.endswith(".")
+
+
+def test_the_documented_schema_is_the_one_in_force() -> None:
+    assert json.loads((REPO / "docs" / "recipe.schema.json").read_text()) == Recipe.model_json_schema()
