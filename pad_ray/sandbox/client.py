@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -55,6 +56,8 @@ class Sandbox:
         """How many dead processes were replaced."""
 
     def __enter__(self) -> Self:
+        if os.name != "posix":
+            raise SandboxError("The sandbox forks, and this system cannot.", hint="Use Linux, or WSL on Windows.")
         self._closing = False
         # The science process loads numpy for a second; nobody waits for it before a program needs it.
         self._zygotes = {kind: self._start(kind) for kind in (_PLAIN, _SCIENCE)}

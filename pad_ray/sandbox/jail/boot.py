@@ -85,11 +85,9 @@ def _lock(off: frozenset[str]) -> tuple[dict[str, str], dict[str, Any], child.Li
     lockdown.limit_supervisor()
     child_filter = b""
     if layers["seccomp"] == ACTIVE:
-        if syscalls.supported():
+        layers["seccomp"] = _state(lockdown.install_seccomp(syscalls.supervisor_filter()))
+        if layers["seccomp"] == ACTIVE:
             child_filter = syscalls.child_filter(read_from=child.WORK, write_to=child.BELL)
-            layers["seccomp"] = _state(lockdown.install_seccomp(syscalls.supervisor_filter()))
-        else:
-            layers["seccomp"] = f"failed: no table of system calls for {platform.machine()}"
     return layers, facts, child.Limits(memory, child_filter)
 
 

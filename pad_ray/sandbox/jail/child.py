@@ -86,11 +86,13 @@ def run_plan(interpreter: Interpreter, plan: Plan, pages: mmap) -> None:
         arm()
         started = clock()
         ending = interpreter.run(job.program, job.entry, shared=plan.shared)
+        spoiled = ending.outcome in ("memory", "output_limit")
+        if plan.shared and done > 1 and ending.outcome == "memory":
+            ending = ending._replace(outcome=frames.ALONE)  # an earlier program may have kept the memory
         frame = frames.encode(frames.Frame(index, *ending, clock() - started))
         pages[used : used + len(frame)] = frame
         used += len(frame)
         pages[: PAGES_HEAD.size] = PAGES_HEAD.pack(used, done)
-        spoiled = ending.outcome in ("memory", "output_limit")
         if done < len(plan.jobs) and (spoiled or used + _ROOM > PAGES):
             break  # the rest gets a fresh child
     ring()

@@ -99,11 +99,11 @@ def landlock_deny_all(version: int) -> str:
 
 def install_seccomp(program: bytes) -> str:
     """Install a filter for good. Returns why it failed, or ''."""
-    buffer = ctypes.create_string_buffer(program, len(program))
-    described = _FilterProgram(len(program) // 8, ctypes.addressof(buffer))
     number = syscalls.machine_call("seccomp")
     if not _LINUX or number is None:
         return "no table of system calls for this machine"
+    buffer = ctypes.create_string_buffer(program, len(program))
+    described = _FilterProgram(len(program) // 8, ctypes.addressof(buffer))
     failed = _libc.syscall(number, _SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(described))
     return f"seccomp: {os.strerror(ctypes.get_errno())}" if failed else ""
 
@@ -125,16 +125,19 @@ def limit_supervisor() -> None:
 
 def limit_child(address_bytes: int) -> None:
     """No further memory, descriptor or process for this child."""
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    ceiling = address_bytes if hard == resource.RLIM_INFINITY else min(address_bytes, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (ceiling, ceiling))
+    if _LINUX:  # elsewhere the space already mapped is not known
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        ceiling = address_bytes if hard == resource.RLIM_INFINITY else min(address_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (ceiling, ceiling))
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
 def native_call(name: str, *arguments: int) -> str:
-    """Make a system call directly, as native code in a child would; the name of its error, or '' if it worked."""
+    """Make a system call directly, as native code in a child would; the name of its error, or '' if nothing refused it."""
     number = syscalls.machine_call(name)
+    if number is None:
+        return ""
     if _libc.syscall(number, *(ctypes.c_long(argument) for argument in arguments)) != -1:
         return ""
     return errno.errorcode.get(ctypes.get_errno(), "E?")

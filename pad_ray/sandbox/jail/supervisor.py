@@ -127,8 +127,8 @@ class Supervisor:
             if place + 1 < len(jobs):
                 self.prepare_spare()
             word, since = self._watch(running, 1, timeout)
-            answered = _collect(running.pages, plan)
-            if word == _RANG and answered:
+            answered = _collect(running.pages, plan) if word == _RANG and self._keep_spare else []
+            if answered:
                 # The caller hears at once. The child lives until its successor does: a Sandbox keeps its size.
                 self._send([answered[0]._replace(job=index)])
                 self.prepare_spare()
