@@ -29,14 +29,15 @@ def stream(
     recipe: Recipe,
     *,
     student: str,
+    todo: int,
     sample: bool,
     judge: bool,
     on_rows: Callable[[list[str]], None],
 ) -> None:
     """Sample and judge whatever the shards still lack.
 
-    `student` is the folder that teacher `student` loads; `on_rows` gets the outcomes as they come (without judging:
-    the word `sampled`).
+    `student` is the folder that teacher `student` loads, `todo` the number of rows expected; `on_rows` gets the
+    outcomes as they come (without judging: the word `sampled`).
     """
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
@@ -54,7 +55,7 @@ def stream(
         rows = rows.map_batches(
             Sampler,
             fn_constructor_args=(first.root, first.round, recipe, student, threads),
-            batch_size=min(SAMPLE_BATCH, recipe.decode.batch_size * 2) if first.round else SAMPLE_BATCH,
+            batch_size=_batch_size(todo, recipe.teacher.workers, SAMPLE_BATCH),
             compute=ray.data.ActorPoolStrategy(size=recipe.teacher.workers),
             num_cpus=1,
         )
@@ -62,7 +63,7 @@ def stream(
         rows = rows.map_batches(
             Judge,
             fn_constructor_args=(first.root, first.round, recipe),
-            batch_size=JUDGE_BATCH,
+            batch_size=_batch_size(todo, recipe.sandbox.workers, JUDGE_BATCH),
             compute=ray.data.ActorPoolStrategy(size=recipe.sandbox.workers),
             num_cpus=1,
         )
@@ -123,6 +124,11 @@ def compact(shard: Shard) -> dict[str, Any]:
             "judge": sorted({verdict.worker for verdict in verdicts.values()}),
         },
     }
+
+
+def _batch_size(todo: int, workers: int, most: int) -> int:
+    """Small runs are handed out in small batches: Ray fills a batch before it looks for a second actor."""
+    return max(1, min(most, todo // (4 * workers)))
 
 
 def _threads(workers: int) -> int:

@@ -42,13 +42,22 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
             outcomes = Counter[str]()
             plan = run.manifest.find(round_, "plan")
             planned = plan.new + plan.reused if plan else 0
-            bar.total(planned - (before["judged"] if judge else before["sampled"]))
+            todo = planned - (before["judged"] if judge else before["sampled"])
+            bar.total(todo)
 
             def count(rows: list[str]) -> None:
                 outcomes.update(rows)
                 bar.advance(len(rows), f"{outcomes['correct']} correct" if judge else "")
 
-            stream(cut, run.recipe, student=teaching_student(run, round_), sample=sample, judge=judge, on_rows=count)
+            stream(
+                cut,
+                run.recipe,
+                student=teaching_student(run, round_),
+                todo=todo,
+                sample=sample,
+                judge=judge,
+                on_rows=count,
+            )
         after = _compacted(cut)
         for stage in stages:
             _record(stage, before, after)
