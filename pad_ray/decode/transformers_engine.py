@@ -140,9 +140,8 @@ def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
     Nothing is added at the end, as the completion follows there; training encodes its prompts the same way.
     """
     ids: list[int] = tokenizer(prompt, add_special_tokens=False).input_ids
-    own: list[int] = tokenizer(prompt).input_ids
-    adds_bos = own[:1] == [tokenizer.bos_token_id] and own[:1] != ids[:1]
-    return own[:1] + ids if adds_bos else ids
+    bos = tokenizer.bos_token_id
+    return [bos, *ids] if bos is not None and tokenizer("a").input_ids[0] == bos else ids
 
 
 def _choose(logits: torch.Tensor, temperature: float, rows: list[_Row]) -> torch.Tensor:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+
+from pad_ray.grading import canonical
 
 
 def vote(values: Sequence[str | None]) -> tuple[str | None, dict[str, int]]:
-    """The most frequent canonical value, and how many gave each (in order of first appearance).
+    """The most frequent value, and how many programs gave each, in order of first appearance.
 
-    None and "" abstain: a program that failed has no vote. Ties go to the value seen first; no votes, no winner.
+    Spellings of one value (`7` and `7.0`) count together, under the one seen first. None and "" abstain: a program that
+    failed has no vote. Ties go to the value seen first; without votes there is no winner.
     """
-    votes = Counter(value for value in values if value)
-    # max() keeps the first of equals, and a Counter keeps the order of first appearance.
-    return max(votes, key=votes.__getitem__, default=None), dict(votes)
+    spelling: dict[canonical.Value | str, str] = {}
+    votes: dict[str, int] = {}
+    for text in values:
+        if not text:
+            continue
+        value = canonical.parse(text)
+        # What cannot be read as a value is only like itself.
+        name = spelling.setdefault(text if isinstance(value, canonical.Unreadable) else value, text)
+        votes[name] = votes.get(name, 0) + 1
+    # max() keeps the first of equals.
+    return max(votes, key=votes.__getitem__, default=None), votes

@@ -17,6 +17,14 @@ def test_a_tie_goes_to_the_value_seen_first() -> None:
     assert vote(["7", "3", "3", "7"])[0] == "7"
 
 
+def test_spellings_of_one_value_count_together_under_the_first() -> None:
+    assert vote(["8", "7.0", "7", "1/2", "0.5"]) == ("7.0", {"8": 1, "7.0": 2, "1/2": 2})
+
+
+def test_values_that_cannot_be_read_are_only_like_themselves() -> None:
+    assert vote(["nan", "inf", "nan"]) == ("nan", {"nan": 2, "inf": 1})
+
+
 def test_nobody_voting_means_no_winner() -> None:
     assert vote([None, ""]) == (None, {})
     assert vote([]) == (None, {})

@@ -1,0 +1,145 @@
+"""The Reasoner: question → programs → execution → vote → Answer, in one process."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Self
+
+from pydantic import ValidationError
+
+from pad_ray.decode.answering import Ask, settle, write
+from pad_ray.errors import StudentError, UsageError
+from pad_ray.recipe import Decode
+from pad_ray.records import Answer
+from pad_ray.sandbox import Sandbox
+from pad_ray.storage import resolve_uri
+from pad_ray.thoughts import THOUGHTS
+
+if TYPE_CHECKING:
+    from pad_ray.decode.engine import Engine
+
+CARD_FORMAT = 1
+"""The `format_version` of pad_ray.json that this version reads."""
+
+
+class Reasoner:
+    """Answers questions with a trained student, whose programs run in a sandbox.
+
+    >>> from pad_ray import Reasoner
+    >>> with Reasoner.load("runs/quick/round-1/student") as reasoner:  # doctest: +SKIP
+    ...     print(reasoner.solve("A box holds 3 rows of 4 eggs. How many eggs?").answer)
+    12
+    """
+
+    def __init__(self, engine: Engine, box: Sandbox, thought: ModuleType) -> None:
+        """From parts; `load` is the usual way. The sandbox must be open and is closed with the Reasoner."""
+        self._engine, self._box, self._thought = engine, box, thought
+
+    @classmethod
+    def load(cls, student_dir: str | Path, *, sandbox: str = "strict", timeout_s: float = 1.0) -> Self:
+        """The student of a folder, with a sandbox that reaches at least level `sandbox`; a program gets `timeout_s`.
+
+        Raises StudentError if the folder is not a student, SandboxError if this machine cannot reach the level.
+        """
+        from pad_ray.decode.transformers_engine import TransformersEngine
+
+        thought = student_thought(student_dir)
+        engine = TransformersEngine(student_dir)
+        return cls(engine, Sandbox(level=sandbox, timeout_s=timeout_s).__enter__(), thought)
+
+    def solve(
+        self,
+        question: str,
+        decode: str = "greedy",
+        samples: int = 1,
+        max_tokens: int = 256,
+        *,
+        temperature: float = 0.7,
+        seed: int = 0,
+    ) -> Answer:
+        """Answer one question.
+
+        `greedy` runs the one program the student finds likeliest; `vote` draws `samples` programs at `temperature` and
+        takes the value that most of them gave. The same question and seed get the same programs again.
+        Raises UsageError for settings that cannot be.
+        """
+        return self.solve_batch([question], decode, samples, max_tokens, temperature=temperature, seed=seed)[0]
+
+    def solve_batch(
+        self,
+        questions: Sequence[str],
+        decode: str = "greedy",
+        samples: int = 1,
+        max_tokens: int = 256,
+        *,
+        temperature: float = 0.7,
+        seed: int = 0,
+    ) -> list[Answer]:
+        """Answer questions together, in order. `seconds` of each answer is the time all of them took."""
+        started = time.monotonic()
+        settings = decode_settings(decode, samples, max_tokens, temperature)
+        for question in questions:
+            if not question.strip():
+                raise UsageError("question: it is empty.")
+        drafts = write(self._engine, self._thought, [Ask(question, settings, seed) for question in questions])
+        # Lane solo: programs of different questions never share a process.
+        programs = [draft.program for written in drafts for draft in written if draft.flaw is None]
+        executions = iter(self._box.run(programs, lane="solo"))
+        runs = [[next(executions) for draft in written if draft.flaw is None] for written in drafts]
+        seconds = time.monotonic() - started
+        return [settle(written, ran, seconds) for written, ran in zip(drafts, runs, strict=True)]
+
+    def close(self) -> None:
+        """End the sandbox's processes."""
+        self._box.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def decode_settings(decode: str, samples: int, max_tokens: int, temperature: float = 0.7) -> Decode:
+    """The settings as one value. Raises UsageError that names the one that cannot be."""
+    if decode == "greedy" and samples != 1:
+        raise UsageError(
+            f"samples is {samples}, but greedy decoding always writes the same one program.",
+            hint="Use decode 'vote' for several.",
+        )
+    try:
+        return Decode.model_validate(
+            {"kind": decode, "samples": samples, "max_tokens": max_tokens, "temperature": temperature}
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "decode" if first["loc"] == ("kind",) else str(first["loc"][0])
+        raise UsageError(f"{name} is {first['input']!r}: {first['msg']}.") from None
+
+
+def student_thought(student_dir: str | Path) -> ModuleType:
+    """The form of reasoning a student was trained in, from its pad_ray.json; one without is untrained: `program`.
+
+    Raises StudentError for a card that this version cannot read.
+    """
+    path = Path(resolve_uri(str(student_dir))) / "pad_ray.json"
+    if not path.is_file():
+        return THOUGHTS["program"]
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+        version, name = card["format_version"], str(card["thought"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StudentError(f"student: {path} is damaged: {error!r}.", hint="Export the student again.") from error
+    if version != CARD_FORMAT or name not in THOUGHTS:
+        raise StudentError(
+            f"student: {path} says format_version {version} and thought {name!r}; this version of pad_ray reads"
+            f" format_version {CARD_FORMAT} and the thoughts {', '.join(THOUGHTS)}.",
+            hint="Use the version of pad_ray that trained it, or a newer one.",
+        )
+    return THOUGHTS[name]
