@@ -16,6 +16,7 @@ from typing import Any, cast
 MAX_TEXT = 12_000
 MAX_DIGITS = 1_500
 MAX_EXPONENT = 5_000
+MAX_ITEMS = 64
 _MINUS = str.maketrans({"−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-"})
 _NUMBER = re.compile(
     r"""(?P<sign>[-+]?)\s*(?:[$€£¥₹]\s*)?(?P<sign2>[-+]?)
@@ -25,7 +26,7 @@ _NUMBER = re.compile(
     re.VERBOSE | re.ASCII,
 )
 _FRACTION = re.compile(r"(?P<sign>[-+]?)(?:(?P<whole>\d+)\s+)?(?P<top>\d+)\s*/\s*(?P<bottom>\d+)", re.ASCII)
-_LEADING = re.compile(r"(?P<number>\S*\d\S*)\s+[^\W\d_]", re.ASCII)
+_LEADING = re.compile(r"(?P<number>\S{1,40})\s+[^\W\d_]", re.ASCII)
 _TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
 _NOT_FINITE = frozenset({"inf", "infinity", "nan"})
 
@@ -85,7 +86,7 @@ def parse(text: str) -> Value:
     if text.startswith("["):
         return _listed(text)
     value = _single(text)
-    if isinstance(value, Text) and "," in text:
+    if isinstance(value, Text) and 0 < text.count(",") < MAX_ITEMS:
         parts = [_single(part.strip()) for part in text.split(",")]
         if all(isinstance(part, Number) for part in parts):
             return Items(tuple(parts))

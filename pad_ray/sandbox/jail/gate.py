@@ -31,16 +31,8 @@ _SAFE_TYPES: tuple[type, ...] = (
     datetime.datetime, datetime.timedelta, datetime.time, itertools.chain,
 )  # fmt: skip
 _DOORS = frozenset({"sys", "os", "format_map", "now", "today", "utcnow"})
-_VARIABLE_OPERATIONS = frozenset(
-    {
-        "LOAD_NAME",
-        "STORE_NAME",
-        "DELETE_NAME",
-        "LOAD_GLOBAL",
-        "STORE_GLOBAL",
-        "DELETE_GLOBAL",
-        "LOAD_FROM_DICT_OR_GLOBALS",
-    }
+_ATTRIBUTE_OPERATIONS = frozenset(
+    dis.opmap[name] for name in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM") if name in dis.opmap
 )
 _ESCAPES = tuple(
     dis.opmap[name] for name in ("STORE_ATTR", "DELETE_ATTR", "IMPORT_STAR", "LOAD_BUILD_CLASS") if name in dis.opmap
@@ -61,28 +53,30 @@ class Gate:
         return all(self._harmless(part) for part in _parts(code))
 
     def _harmless(self, code: CodeType) -> bool:
-        operations = code.co_code[::2]
+        operations, names = code.co_code[::2], code.co_names
         if len(operations) > MAX_INSTRUCTIONS or any(escape in operations for escape in _ESCAPES):
             return False
-        names = code.co_names
-        if any("__" in name for name in names) or any(_has_dunder(constant) for constant in code.co_consts):
+        if "__" in " ".join(names) or any(_has_dunder(constant) for constant in code.co_consts):
             return False
-        if _IMPORT in operations and not self._modules.issuperset(_imported(code)):
-            return False
-        return self._suspicious.isdisjoint(names) or self._only_variables(code)
+        known = self._suspicious.isdisjoint(names)
+        if known and _IMPORT not in operations:
+            return True
+        return (known or self._builtins.isdisjoint(names)) and self._harmless_uses(code)
 
-    def _only_variables(self, code: CodeType) -> bool:
-        """Suspicious names are harmless as the program's own variables: `total = 3` is no attribute of anything."""
-        if not self._builtins.isdisjoint(code.co_names):
-            return False
-        return all(
-            instruction.opname in _VARIABLE_OPERATIONS
-            for instruction in dis.get_instructions(code)
-            if instruction.opcode in _NAMED and instruction.argval in self._suspicious
-        )
-
-
-_NAMED = frozenset(dis.hasname)
+    def _harmless_uses(self, code: CodeType) -> bool:
+        """Imports only harmless modules, and uses suspicious names only for variables: `total = 3` opens no door."""
+        names, words, extended = code.co_names, code.co_code, 0
+        for place in range(0, len(words), 2):
+            operation, argument = words[place], words[place + 1] | extended
+            extended = argument << 8 if operation == dis.EXTENDED_ARG else 0
+            if operation == _IMPORT and names[argument] not in self._modules:
+                return False
+            if operation in _ATTRIBUTE_OPERATIONS:
+                # Versions of Python keep flags in the lowest bits: whichever name it may be, it must be harmless.
+                possible = {names[index] for index in (argument, argument >> 1, argument >> 2) if index < len(names)}
+                if not self._suspicious.isdisjoint(possible):
+                    return False
+        return True
 
 
 def _parts(code: CodeType) -> Iterator[CodeType]:
@@ -90,16 +84,6 @@ def _parts(code: CodeType) -> Iterator[CodeType]:
     for constant in code.co_consts:
         if type(constant) is CodeType:
             yield from _parts(constant)
-
-
-def _imported(code: CodeType) -> Iterator[str]:
-    """Names of the modules that the IMPORT_NAME instructions ask for."""
-    words, extended = code.co_code, 0
-    for place in range(0, len(words), 2):
-        operation, argument = words[place], words[place + 1] | extended
-        extended = argument << 8 if operation == dis.EXTENDED_ARG else 0
-        if operation == _IMPORT:
-            yield code.co_names[argument]
 
 
 def _has_dunder(constant: Any) -> bool:

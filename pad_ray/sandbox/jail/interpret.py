@@ -88,11 +88,12 @@ def _answer(names: dict[str, Any], entry: str) -> Any:
     Teachers number their functions: where `solve` is asked for and only `solve_7` is there, that is the entry.
     """
     candidates = (DEFAULT_ENTRY, *DEFAULT_VARIABLES) if entry in ("", DEFAULT_ENTRY) else (entry,)
-    numbered = [name for name in names if name.startswith(f"{entry}_") and name[len(entry) + 1 :].isdigit()]
-    for name in (*candidates, *(numbered if len(numbered) == 1 else ())):
-        if name in names:
-            found = names[name]
-            return found() if callable(found) else found
+    present = [name for name in candidates if name in names]
+    if not present:
+        present = [name for name in names if name.startswith(f"{entry}_") and name[len(entry) + 1 :].isdigit()]
+    if len(present) == 1 or (present and present[0] in candidates):
+        found = names[present[0]]
+        return found() if callable(found) else found
     raise values.NoAnswer(f"missing: the program defines no {' or '.join(candidates)}")
 
 

@@ -134,7 +134,7 @@ def limit_child(address_bytes: int) -> None:
 
 
 def native_call(name: str, *arguments: int) -> str:
-    """Make a system call directly, as native code in a child would; the name of its error, or '' if nothing refused it."""
+    """Make a system call directly, as native code would. Returns the name of its error, or '' if nothing refused it."""
     number = syscalls.machine_call(name)
     if number is None:
         return ""
