@@ -135,7 +135,7 @@ def headline(story: Story) -> str:
     teacher = recipe.get("teacher") or {}
     model = teacher.get("model") or "its teacher"
     source = f"the recorded replies of {model}" if teacher.get("kind") == "recorded" else model
-    return f"{student} learned to reason by writing programs, from {source}."
+    return f"{student} learns to reason by writing programs, from {source}."
 
 
 def gains(story: Story) -> list[Difference]:
@@ -147,6 +147,10 @@ def gains(story: Story) -> list[Difference]:
 def verdict_sentences(story: Story) -> list[str]:
     """What is worth saying about the yield in words."""
     said: list[str] = []
+    planned = _counts(story.manifest, 0, "plan")
+    if planned.get("problems"):
+        left_out = ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in planned.get("dropped", {}).items())
+        said.append(f"{planned['problems']:,} training problems{f', left out {left_out}' if left_out else ''}.")
     for one in story.rounds:
         if one.asked:
             who = "teacher" if one.number == 0 else "student"
@@ -165,24 +169,21 @@ def verdict_sentences(story: Story) -> list[str]:
 
 
 def _round(storage: Storage, number: int, manifest: Mapping[str, Any]) -> Round:
-    outcomes, levels, chosen = Counter[Outcome](), Counter[str](), list[Verdict]()
+    outcomes, shown, levels, chosen = Counter[Outcome](), Counter[Outcome](), set[str](), list[Verdict]()
+    wanted: set[str] = set()
     for verdict in storage.scan_rows(f"round-{number}/verdicts", Verdict):
         outcomes[verdict.outcome] += 1
-        levels[verdict.sandbox] += 1
-        if outcomes[verdict.outcome] <= SHOWN.get(verdict.outcome, 1):
+        levels.add(verdict.sandbox)
+        # Rare outcomes are shown whatever their problem; several correct programs are of different ones.
+        fresh = not shown[verdict.outcome] or _problem_id(verdict) not in wanted
+        if fresh and shown[verdict.outcome] < SHOWN.get(verdict.outcome, 1):
+            shown[verdict.outcome] += 1
             chosen.append(verdict)
+            wanted.add(_problem_id(verdict))
     curation = read_json(storage, f"round-{number}/examples/summary.json")
-    # Until curation has counted what it kept, sampling knows what was asked and correct.
-    by_source = curation.get("by_source") or next(
-        (
-            stage["counts"].get("by_source", {})
-            for stage in manifest.get("stages", [])
-            if (stage["round"], stage["stage"]) == (number, "sample")
-        ),
-        {},
-    )
+    # Until curation has counted what it kept, judging knows what was asked and correct.
+    by_source = curation.get("by_source") or _counts(manifest, number, "sample", "judge").get("by_source", {})
     chosen.sort(key=lambda verdict: list(Outcome).index(verdict.outcome))
-    wanted = {_problem_id(verdict) for verdict in chosen}
     problems = {
         problem.problem_id: problem
         for problem in storage.scan_rows("problems/train", Problem)
@@ -200,6 +201,15 @@ def _round(storage: Storage, number: int, manifest: Mapping[str, Any]) -> Round:
         curation=curation,
         losses=read_lines(storage, f"round-{number}/checkpoint/metrics.jsonl"),
     )
+
+
+def _counts(manifest: Mapping[str, Any], round_: int, *stages: str) -> dict[str, Any]:
+    """What some stages of a round left in the manifest, together."""
+    found: dict[str, Any] = {}
+    for stage in manifest.get("stages", []):
+        if stage["round"] == round_ and stage["stage"] in stages:
+            found |= stage["counts"]
+    return found
 
 
 def _problem_id(verdict: Verdict) -> str:

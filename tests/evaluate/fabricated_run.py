@@ -72,6 +72,11 @@ def write_round(storage: Storage, number: int, outcomes: list[Outcome]) -> None:
     storage.write(f"round-{number}/student/config.json", b"{}")
 
 
+def stage(name: str, counts: dict[str, object]) -> dict[str, object]:
+    """A finished stage of round 0, as the manifest holds it."""
+    return {"round": 0, "stage": name, "state": "done", "new": 8, "reused": 0, "seconds": 3, "counts": counts}
+
+
 def write_run(root: Path) -> Path:
     """A run of two rounds on one suite: 0, then 2, then 4 of 6 right."""
     storage = Storage(root)
@@ -104,7 +109,10 @@ def write_run(root: Path) -> Path:
         "error": "",
         "created": "2026-01-01T00:00:00+00:00",
         "updated": "2026-01-01T00:05:00+00:00",
-        "stages": [{"round": 0, "stage": "sample", "state": "done", "new": 8, "reused": 0, "seconds": 3, "counts": {}}],
+        "stages": [
+            stage("plan", {"problems": 8, "dropped": {"in_evaluation": 2}}),
+            stage("judge", {"by_source": {"sums": {"asked": 6, "correct": 4}, "barren": {"asked": 2, "correct": 0}}}),
+        ],
         "facts": {"python": "3.11", "packages": {"ray": "2.60.0"}},
     }
     storage.write("manifest.json", json.dumps(manifest).encode())

@@ -40,8 +40,9 @@ def read(root: Path) -> tuple[str, Page]:
 def test_the_page_tells_every_part_of_the_run(finished_run: Path) -> None:
     _, page = read(finished_run)
     text = " ".join(page.text.split())
-    assert "tiny learned to reason by writing programs, from the recorded replies of big-<teacher>." in text
+    assert "tiny learns to reason by writing programs, from the recorded replies of big-<teacher>." in text
     assert "0.0 % → 66.7 %" in text
+    assert "8 training problems, left out 2 in evaluation." in text
     assert "Round 0: the teacher wrote 8 programs, 4 of them correct (50.0 %); 3 became training examples." in text
     assert "Nothing was learned in round 0 from barren" in text
     for heading in (

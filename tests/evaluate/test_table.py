@@ -38,6 +38,12 @@ def test_the_yield_names_what_gave_nothing(finished_run: Path) -> None:
     assert "round 1 (student) all 8 2 25.0 % 1" in found
 
 
+def test_before_curation_the_yield_is_known_from_judging(finished_run: Path) -> None:
+    Storage(finished_run).delete("round-0/examples")
+    found = rows(printed(finished_run))
+    assert "round 0 (teacher) all 8 4 50.0 % –" in found and "barren 2 0 0.0 % –" in found
+
+
 def test_the_next_steps_are_commands_for_this_run(finished_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_report(finished_run)
     monkeypatch.chdir(finished_run.parent)
