@@ -30,12 +30,12 @@ def export_student(engine: Any, tokenizer: Any, probe: tuple[int, ...], folder: 
     # With ZeRO 3 both lines are collective: weights lie scattered over the workers.
     with torch.no_grad():
         expected = model(input_ids=ids, use_cache=False).logits.float()
-    weights = _gather(model, keep=engine.global_rank == 0)
+    weights = gather(model, keep=engine.global_rank == 0)
     if engine.global_rank == 0:
         _publish(model, weights, tokenizer, ids, expected, folder, card)
 
 
-def _gather(model: Any, keep: bool) -> dict[str, torch.Tensor]:
+def gather(model: Any, keep: bool) -> dict[str, torch.Tensor]:
     """Whole weights on the CPU, one parameter at a time so that no device needs room for the whole model."""
     weights: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():  # a tied weight appears once
@@ -78,7 +78,8 @@ def _publish(
 def _prove(folder: Path, ids: torch.Tensor, expected: torch.Tensor) -> None:
     """Load the folder back and compare its scores. Raises TrainError."""
     # On the device it was trained on: the same kernels round the same way.
-    loaded = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).eval().to(ids.device)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).eval()
+    loaded.to(ids.device)
     with torch.no_grad():
         scores = loaded(input_ids=ids, use_cache=False).logits.float()
     difference = (scores - expected).abs().max().item()

@@ -8,6 +8,7 @@ task; more workers, or GPUs, are a TorchTrainer worker group. Both run `loop.tra
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +74,7 @@ def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = N
 
     gpu = _use_gpu(job.settings)
     # The process ends with the task, and takes the memory of torch and the model with it.
-    start = ray.remote(num_cpus=1, max_calls=1, max_retries=0)(_start_training)
+    start = ray.remote(num_cpus=1, max_calls=1, max_retries=0)(run_training)
     running = start.remote(job, gpu)
     metrics = storage.path(job.checkpoint) / "metrics.jsonl"
     seen: TrainProgress | None = None
@@ -110,7 +111,7 @@ def finished(storage: Storage, checkpoint: str) -> Checkpoint | None:
 
 def check_student(folder: str, init: str) -> None:
     """Whether a folder holds what training starts from. Raises StudentError that says what is missing."""
-    wanted = {"config.json": ["config.json"], "a tokenizer": ["tokenizer.json", "tokenizer_config.json"]}
+    wanted = {"config.json": ["config.json"], "tokenizer": ["tokenizer.json", "tokenizer_config.json"]}
     if init == "pretrained":
         wanted["weights"] = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"]
     path = Path(folder)
@@ -132,11 +133,15 @@ def _use_gpu(settings: Train) -> bool:
     return settings.use_gpu
 
 
-def _start_training(job: TrainJob, gpu: bool) -> Checkpoint | Exception:
-    """Runs in a task of its own: Ray Train's controller lives there, and the loop itself when there is one CPU worker."""
-    import os
+def run_training(job: TrainJob, gpu: bool) -> Any:
+    """The whole training in this process (one CPU worker) or driven from it (a worker group).
 
+    `train` runs this in a task of its own. Returns what `loop.train_loop` returns: a Checkpoint, or an error of ours.
+    """
     os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")  # a report costs up to one poll
+    # OpenMP threads that wait for work would otherwise spin, and halve the speed wherever anything else is running.
+    # It reads this when torch is imported.
+    passive = {"OMP_WAIT_POLICY": os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")}
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
     from ray.train.v2.api.config import LoggingConfig
@@ -155,6 +160,7 @@ def _start_training(job: TrainJob, gpu: bool) -> Checkpoint | Exception:
             failure_config=FailureConfig(max_failures=RESTARTS),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="ERROR"),
+            worker_runtime_env={"env_vars": passive},
         ),
     )
     return trainer.fit().return_value

@@ -72,6 +72,7 @@ def _train(job: TrainJob) -> Checkpoint | None:
 def prepare_process(local_rank: int, local_workers: int) -> None:
     """Threads, process group and environment that DeepSpeed expects; call before it is imported."""
     import torch
+    from torch._C._distributed_c10d import HashStore
 
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
     # Ray limits every process to the CPUs it reserves; training is the only thing that runs now.
@@ -79,7 +80,7 @@ def prepare_process(local_rank: int, local_workers: int) -> None:
     prepare_deepspeed(gpu=torch.cuda.is_available())
     if not torch.distributed.is_initialized():
         # One worker in local mode: a group of one, held in memory, without any socket.
-        torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+        torch.distributed.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
 
 
 def plan_training(job: TrainJob, encoding: Encoding, workers: int) -> Plan:
@@ -140,7 +141,7 @@ def run_steps(
         # Dropout, where a model has some, is the same after a resume.
         torch.manual_seed(job.seed + step * engine.world_size + engine.global_rank)
         due = first and time.monotonic() - saved > job.settings.checkpoint_s
-        loss, due = _step(engine, rows, steps[step], pad, due)
+        loss, due = take_step(engine, rows, steps[step], pad, due)
         tokens = state.tokens + _completion_tokens(rows, steps[step])
         state = State(state.plan, step + 1, tokens, time.monotonic() - started)
         if log:
@@ -153,7 +154,7 @@ def run_steps(
     return state
 
 
-def _step(engine: Any, rows: tuple[Encoded, ...], step: Step, pad: int, due: bool) -> tuple[float, bool]:
+def take_step(engine: Any, rows: tuple[Encoded, ...], step: Step, pad: int, due: bool) -> tuple[float, bool]:
     """One optimizer step: the loss per completion token over all workers, and whether any worker's clock says save."""
     import torch
 

@@ -61,12 +61,12 @@ def load_model(folder: str, init: str, seed: int, tokens: int) -> Any:
         if init == "random":
             torch.manual_seed(seed)
             config = AutoConfig.from_pretrained(folder, local_files_only=True)
-            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         else:
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     except (OSError, ValueError, KeyError, json.JSONDecodeError, RuntimeError) as error:
         raise StudentError(f"student.model: {folder} cannot be loaded as a causal language model: {error}") from error
-    room = model.get_input_embeddings().num_embeddings
+    room = model.get_input_embeddings().weight.shape[0]
     if tokens > room:
         raise StudentError(
             f"student.model: the tokenizer in {folder} has {tokens} tokens, the model room for {room}.",

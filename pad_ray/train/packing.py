@@ -15,17 +15,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pad_ray.errors import TrainError
 from pad_ray.train.encode import Encoded
 
 WINDOW = 64
 """Micro-batches whose rows are sorted together: enough for little padding, few enough to keep an epoch well mixed."""
 
 MicroBatch = tuple[int, ...]
-"""Rows that go through the model at once, as indices into the training set."""
+"""Rows that go through the model at once, as indices into the training set; empty where a worker only keeps pace."""
 
 Step = tuple[tuple[MicroBatch, ...], ...]
-"""One optimizer step: for every worker the same number of micro-batches."""
+"""One optimizer step: for every worker the same number of micro-batches, because collectives need it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +50,16 @@ def plan(
     """Lay out the training of rows with these lengths.
 
     A micro-batch holds at most `micro_tokens` tokens, padding included (a longer row stands alone); a step about
-    `tokens_per_batch` over all workers. Raises TrainError when there are fewer rows than workers.
+    `tokens_per_batch` over all workers.
     """
     capacity = min(micro_tokens, -(-tokens_per_batch // workers))
     per_step = workers * max(1, round(tokens_per_batch / (workers * capacity)))
     stream = list(_micro_batches(lengths, capacity, epochs, seed))
-    groups = [stream[at : at + per_step] for at in range(0, len(stream), per_step)]
-    if len(groups) > 1 and sum(map(len, groups[-1])) < workers:
-        groups[-2:] = [groups[-2] + groups[-1]]
-    steps = tuple(_deal(group, workers) for group in groups[:max_steps])
-    used = [batch for step in steps for batches in step for batch in batches]
+    groups = [stream[at : at + per_step] for at in range(0, len(stream), per_step)][:max_steps]
+    used = [batch for group in groups for batch in group]
     computed = sum(len(batch) * max(lengths[i] for i in batch) for batch in used)
     real = sum(lengths[i] for batch in used for i in batch)
-    return Plan(steps, 1 - real / computed if computed else 0.0)
+    return Plan(tuple(_deal(group, workers) for group in groups), 1 - real / computed if computed else 0.0)
 
 
 def _micro_batches(lengths: Sequence[int], capacity: int, epochs: float, seed: int) -> Iterator[MicroBatch]:
@@ -103,17 +99,8 @@ def _cut(ascending: Sequence[int], lengths: Sequence[int], capacity: int) -> Ite
 
 
 def _deal(group: Sequence[MicroBatch], workers: int) -> Step:
-    """Give every worker the same number of micro-batches (collectives need it), splitting the largest where needed."""
-    batches = list(group)
-    while len(batches) % workers:
-        largest = max(range(len(batches)), key=lambda i: len(batches[i]))
-        batch = batches[largest]
-        if len(batch) < 2:
-            raise TrainError(
-                f"train.workers: {workers} workers cannot share {sum(map(len, group))} training rows.",
-                hint="Lower train.workers, or collect more examples.",
-            )
-        batches[largest : largest + 1] = [batch[: len(batch) // 2], batch[len(batch) // 2 :]]
+    """Give every worker the same number of micro-batches, empty ones where they do not come out even."""
+    batches = [*group, *[()] * (-len(group) % workers)]
     return tuple(tuple(batches[worker::workers]) for worker in range(workers))
 
 
@@ -131,9 +118,9 @@ class Batch:
 
 def collate(rows: Sequence[Encoded], batch: MicroBatch, pad: int) -> Batch:
     """Arrays of one micro-batch; the loss sees completions (with their end-of-sequence) and nothing else."""
-    length = max(len(rows[i].ids) for i in batch)
-    ids = np.full((len(batch), length), pad, dtype=np.int64)
-    where: list[np.ndarray] = []
+    length = max((len(rows[i].ids) for i in batch), default=1)
+    ids = np.full((max(1, len(batch)), length), pad, dtype=np.int64)
+    where = [np.zeros(0, dtype=np.int64)]
     for line, i in enumerate(batch):
         row = rows[i]
         ids[line, : len(row.ids)] = row.ids

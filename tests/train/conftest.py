@@ -1,0 +1,107 @@
+"""A tiny student, a training set of sums, and jobs over them."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_student import make_tiny_student
+
+from pad_ray.recipe import Train
+from pad_ray.records import Example
+from pad_ray.storage import Storage
+from pad_ray.train.launch import TrainJob
+
+MakeJob = Callable[..., TrainJob]
+
+
+def sums(count: int, seed: int = 0) -> list[Example]:
+    """Examples of different lengths: `Q: 3+4+5` with the program that adds them up."""
+    dice = random.Random(seed)
+    examples: list[Example] = []
+    for number in range(count):
+        terms = [str(dice.randint(0, 99)) for _ in range(dice.randint(2, 7))]
+        examples.append(
+            Example(
+                example_id=f"sum/{number}",
+                task="solve",
+                thought="program",
+                prompt=f"Q: {'+'.join(terms)}\n",
+                completion=f"def solution():\n    return {' + '.join(terms)}\n",
+                problem_id=f"sum/{number}",
+                origin="teacher",
+                round=0,
+            )
+        )
+    return examples
+
+
+@pytest.fixture(scope="session")
+def shape(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A student folder with random weights: one token per character, two layers."""
+    return make_tiny_student(tmp_path_factory.mktemp("shape"))
+
+
+@pytest.fixture(scope="session")
+def tokenizer(shape: Path) -> Any:
+    from pad_ray.train.model import load_tokenizer
+
+    return load_tokenizer(str(shape))
+
+
+@pytest.fixture(scope="session")
+def process_group() -> Iterator[None]:
+    """One group for all trainings of this process: DeepSpeed remembers the first it meets. Others have a process each."""
+    import torch
+
+    from pad_ray.train.loop import prepare_process
+
+    threads = torch.get_num_threads()
+    prepare_process(local_rank=0, local_workers=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+        yield
+    torch.distributed.destroy_process_group()
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def one_thread(process_group: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The student is tiny: one thread is fast enough, and sums come out the same every time."""
+    import torch
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, shape: Path) -> MakeJob:
+    """A job over a fresh run folder (or a named one): forty sums, one worker, short steps."""
+
+    def make(run: str = "run", examples: list[Example] | None = None, **changes: Any) -> TrainJob:
+        root = tmp_path / run
+        mixture = "round-0/checkpoint/mixture.parquet"
+        Storage(root).write_rows(mixture, Example, sums(40) if examples is None else examples)
+        settings = {"tokens_per_batch": 512, "micro_tokens": 256, "use_gpu": False, **changes.pop("settings", {})}
+        job: dict[str, Any] = {
+            "root": str(root),
+            "round": 0,
+            "mixture": mixture,
+            "model": str(shape),
+            "init": "random",
+            "checkpoint": "round-0/checkpoint",
+            "student": "round-0/student",
+            "settings": Train(**settings),
+            "epochs": 2,
+            "lr": 3e-3,
+            "seed": 1,
+            "card": {"format_version": 1, "round": 0},
+            "parent": "shape",
+        }
+        return TrainJob(**{**job, **changes})
+
+    return make

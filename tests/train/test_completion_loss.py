@@ -1,0 +1,107 @@
+"""What DeepSpeed steps on is the mean loss over the step's completion tokens, however the step is cut."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import sums
+from torch.nn import functional
+
+from pad_ray.recipe import Train
+from pad_ray.train.deepspeed_config import deepspeed_config
+from pad_ray.train.encode import Encoded, encode
+from pad_ray.train.loop import take_step
+from pad_ray.train.packing import collate
+
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def encoded(tokenizer: Any) -> tuple[Encoded, ...]:
+    return encode(sums(8), tokenizer, 512).rows
+
+
+@pytest.fixture
+def model(shape: Path, tokenizer: Any) -> Any:
+    from pad_ray.train.model import load_model
+
+    return load_model(str(shape), "pretrained", 0, len(tokenizer))
+
+
+def alone(model: Any, row: Encoded) -> torch.Tensor:
+    """The loss of one row, the plain way: no batch, no padding, scores of every position."""
+    ids = torch.tensor([row.ids])
+    scores = model(input_ids=ids).logits[0, row.prompt - 1 : -1]
+    return functional.cross_entropy(scores, ids[0, row.prompt :], reduction="sum")
+
+
+def gradients(model: Any) -> torch.Tensor:
+    return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+
+
+def tensors(rows: tuple[Encoded, ...], micro: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
+    batch = collate(rows, micro, 0)
+    return tuple(torch.from_numpy(part) for part in (batch.ids, batch.where, batch.targets))
+
+
+def test_a_padded_batch_has_the_loss_and_gradients_of_its_rows_alone(model: Any, encoded: tuple[Encoded, ...]) -> None:
+    from pad_ray.train.model import CompletionLoss
+
+    assert len({len(row.ids) for row in encoded}) > 2, "rows of equal length would prove nothing about padding"
+    expected = sum(alone(model, row) for row in encoded)
+    expected.backward()
+    wanted = gradients(model)
+    model.zero_grad()
+
+    loss = CompletionLoss(model)(*tensors(encoded, tuple(range(8))))
+    loss.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    torch.testing.assert_close(gradients(model), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_an_empty_micro_batch_has_no_loss_and_no_gradient(model: Any, encoded: tuple[Encoded, ...]) -> None:
+    from pad_ray.train.model import CompletionLoss
+
+    loss = CompletionLoss(model)(*tensors(encoded, ()))
+    loss.backward()
+    assert loss.item() == 0
+    assert gradients(model).abs().max() == 0
+
+
+def test_scores_outside_the_loss_are_still_there_for_generation(model: Any, encoded: tuple[Encoded, ...]) -> None:
+    from pad_ray.train.model import CompletionLoss
+
+    loss = CompletionLoss(model)
+    loss(*tensors(encoded, (0, 1)))
+    ids = torch.tensor([encoded[0].ids])
+    assert loss.model(input_ids=ids).logits.shape[:2] == ids.shape
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_every_zero_stage_takes_the_step_of_plain_torch(model: Any, encoded: tuple[Encoded, ...], stage: int) -> None:
+    from pad_ray.train.export import gather
+    from pad_ray.train.model import start_engine
+
+    plain = copy.deepcopy(model)
+    settings = Train(zero_stage=stage, max_grad_norm=0.5)  # pyright: ignore[reportArgumentType]
+    engine = start_engine(model, deepspeed_config(settings, accumulate=3), lr=1e-3, weight_decay=0.1)
+    optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-3, weight_decay=0.1)
+    # Cut in three, in two, and in two with an empty one: fewer micro-batches than the configured most.
+    for micros in (((0, 1), (2,), (3, 4)), ((5, 6, 7), (0,)), ((1, 2), ())):
+        loss, _ = take_step(engine, encoded, (micros,), pad=0, due=False)
+        rows = [encoded[i] for micro in micros for i in micro]
+        mean = sum(alone(plain, row) for row in rows) / sum(row.completion for row in rows)
+        assert loss == pytest.approx(mean.item(), rel=1e-4)
+        mean.backward()
+        torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
+        optimizer.step()
+        optimizer.zero_grad()
+    trained = gather(engine.module.model, keep=True)
+    for name, parameter in plain.named_parameters():
+        torch.testing.assert_close(trained[name], parameter.detach(), rtol=1e-3, atol=1e-5, msg=name)
+    engine.destroy()
