@@ -43,47 +43,55 @@ StudentDir = Annotated[str, typer.Option("--student", help="Folder of a student.
 @app.command()
 def distill(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
     """The whole loop. Called again on the same run folder, it resumes and redoes nothing that is finished."""
-    with _working(arguments, run_dir) as (run, reporter):
-        from pad_ray.refine.rounds import distill as loop
-
-        loop(run, reporter)
     from rich.console import Console
 
     from pad_ray.evaluate.report import write_report
     from pad_ray.evaluate.table import final_table
+    from pad_ray.flow.plan import plan as write_plan
 
-    write_report(Path(str(run.storage)))
-    Console().print(final_table(Path(str(run.storage))))
+    with _run(arguments, run_dir) as (run, reporter):
+        write_plan(run, 0)
+        if not run.complete:
+            with _ray():
+                from pad_ray.refine.rounds import distill as loop
+
+                loop(run, reporter)
+        folder = Path(str(run.storage))
+        write_report(folder)
+    Console().print(final_table(folder))
 
 
 @app.command()
 def plan(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
     """Read the problems and write every request, before anything is asked."""
     from pad_ray.flow.plan import plan as write_plan
-    from pad_ray.run import open_run
 
-    with open_run(_recipe(arguments), run_dir) as run:
+    with _run(arguments, run_dir) as (run, reporter):
         write_plan(run, 0)
-        stage = run.manifest.find(0, "plan")
-    if stage:
-        typer.echo(f"{stage.new + stage.reused} requests for {stage.counts['problems']} problems in {run.storage}")
+        if stage := run.done(0, "plan"):
+            requests, problems = stage.new + stage.reused, stage.counts["problems"]
+            reporter.say(
+                f"{requests} requests for {problems} problems; left out: {stage.counts['dropped'] or 'nothing'}"
+            )
 
 
 @app.command()
 def sample(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
-    """Ask the teacher for every planned reply that is not there yet."""
-    with _working(arguments, run_dir) as (run, reporter):
-        from pad_ray.flow.plan import plan as write_plan
-        from pad_ray.flow.sampling import sample_and_judge
+    """Ask the teacher for every planned reply that is not there yet (plans first, if needed)."""
+    from pad_ray.flow.plan import plan as write_plan
 
+    with _run(arguments, run_dir) as (run, reporter):
         write_plan(run, round_)
-        sample_and_judge(run, round_, reporter, judge=False)
+        with _ray():
+            from pad_ray.flow.sampling import sample_and_judge
+
+            sample_and_judge(run, round_, reporter, judge=False)
 
 
 @app.command()
 def judge(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
     """Execute and grade every sampled program that has no verdict yet."""
-    with _working(arguments, run_dir) as (run, reporter):
+    with _run(arguments, run_dir) as (run, reporter), _ray():
         from pad_ray.flow.sampling import sample_and_judge
 
         sample_and_judge(run, round_, reporter, sample=False)
@@ -92,7 +100,7 @@ def judge(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round
 @app.command()
 def curate(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
     """Turn verified programs into training examples."""
-    with _working(arguments, run_dir) as (run, reporter):
+    with _run(arguments, run_dir) as (run, reporter), _ray():
         from pad_ray.flow.curating import curate as write_examples
 
         write_examples(run, round_, reporter)
@@ -101,7 +109,7 @@ def curate(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Roun
 @app.command()
 def train(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
     """Fine-tune the student on the examples of a round."""
-    with _working(arguments, run_dir) as (run, reporter):
+    with _run(arguments, run_dir) as (run, reporter), _ray():
         from pad_ray.flow.training import train_round
 
         train_round(run, round_, reporter)
@@ -122,7 +130,7 @@ def evaluate(
 ) -> None:
     """Measure the student of a run's round, or any student folder on any problems."""
     if not student:
-        with _working(arguments, run_dir) as (run, reporter):
+        with _run(arguments, run_dir) as (run, reporter), _ray():
             from pad_ray.refine.rounds import evaluate_round
 
             evaluate_round(run, round_, reporter)
@@ -178,18 +186,25 @@ def _recipe(arguments: list[str] | None) -> Recipe:
 
 
 @contextmanager
-def _working(arguments: list[str] | None, run_dir: str) -> Iterator[tuple[Run, Reporter]]:
-    """A run held by this process, on Ray, with progress; SIGTERM ends it like Ctrl-C."""
-    from pad_ray.flow.cluster import connect
+def _run(arguments: list[str] | None, run_dir: str) -> Iterator[tuple[Run, Reporter]]:
+    """The run of a recipe, held by this process, and the progress display; SIGTERM ends it like Ctrl-C."""
     from pad_ray.flow.progress import Reporter
     from pad_ray.run import open_run
 
     recipe = _recipe(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
     with open_run(recipe, run_dir) as run, Reporter() as reporter:
         reporter.say(f"pad-ray: recipe {recipe.name} in {run.storage}")
-        with connect():
-            signal.signal(signal.SIGTERM, _interrupt)
-            yield run, reporter
+        yield run, reporter
+
+
+@contextmanager
+def _ray() -> Iterator[None]:
+    from pad_ray.flow.cluster import connect
+
+    with connect():
+        signal.signal(signal.SIGTERM, _interrupt)  # Ray puts its own handler in when it starts
+        yield
 
 
 def _interrupt(number: int, frame: object) -> None:

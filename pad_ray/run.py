@@ -25,13 +25,21 @@ class Run:
 
     def __init__(self, recipe: Recipe, storage: Storage, manifest: Manifest, lease: Lease) -> None:
         self.recipe, self.storage, self.manifest, self._lease = recipe, storage, manifest, lease
-        self.complete = False
-        """Set by the loop when every round is finished; a single stage leaves the run `partial`."""
 
     def done(self, round_: int, name: StageName) -> Stage | None:
-        """The record of a stage that is finished, else None."""
+        """The record of a finished stage, else None; with calls that failed for a passing reason it is not finished."""
         stage = self.manifest.find(round_, name)
-        return stage if stage and stage.state == "done" else None
+        return stage if stage and stage.state == "done" and not stage.counts.get("transient") else None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every stage of every round is done."""
+        names: tuple[StageName, ...] = ("plan", "sample", "judge", "curate", "train", "evaluate")
+        wanted: list[tuple[int, StageName]] = [
+            (round_, name) for round_ in range(self.recipe.refine.rounds + 1) for name in names
+        ]
+        wanted += [(-1, "evaluate")] if self.recipe.evaluate.untrained else []
+        return all(self.done(*key) for key in wanted)
 
     @contextmanager
     def stage(self, round_: int, name: StageName) -> Iterator[Stage]:
@@ -52,11 +60,6 @@ class Run:
         finally:
             stage.seconds = round(stage.seconds + time.monotonic() - started, 2)
             self.save()
-
-    def reuse(self, stage: Stage) -> None:
-        """Note that this call found a stage finished."""
-        stage.reused, stage.new = stage.reused + stage.new, 0
-        self.save()
 
     def save(self) -> None:
         """Write the manifest, if this process still holds the run."""
@@ -83,6 +86,9 @@ def open_run(recipe: Recipe, run_dir: str = "") -> Iterator[Run]:
             manifest = Manifest(recipe_hash=recipe.hash(), facts=_facts())
         manifest.state, manifest.error = "running", ""
         run = Run(recipe, storage, manifest, lease)
+        for stage in manifest.stages:
+            # What an earlier call made is reused by this one.
+            stage.reused, stage.new = stage.reused + stage.new, 0
         run.save()
         try:
             yield run

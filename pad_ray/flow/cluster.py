@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from pad_ray.errors import PadRayError
 
@@ -64,8 +66,9 @@ def connect(log_to_driver: bool = False) -> Iterator[None]:
             ray.shutdown()
         return
     # Unix socket paths are limited to 107 bytes, so the session folder must have a short name.
-    base = os.environ.get("RAY_TMPDIR", "/tmp")
-    with tempfile.TemporaryDirectory(prefix="pr_", dir=base, ignore_cleanup_errors=True) as folder:
+    base = Path(os.environ.get("RAY_TMPDIR", "/tmp"))
+    _sweep(base)
+    with tempfile.TemporaryDirectory(prefix=f"pr_{os.getpid()}_", dir=base, ignore_cleanup_errors=True) as folder:
         ray.init(
             address="local",
             # Logical CPUs: a pool without a free one would wait for ever, so there are always enough for all stages.
@@ -79,6 +82,14 @@ def connect(log_to_driver: bool = False) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def _sweep(base: Path) -> None:
+    """Remove the session folders of processes that were killed and could not do it themselves."""
+    for folder in base.glob("pr_*_*"):
+        pid = folder.name.split("_")[1]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc").is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -27,8 +27,7 @@ from pad_ray.thoughts import THOUGHTS
 
 def curate(run: Run, round_: int, reporter: Reporter) -> None:
     """Write `examples/` of a round with its summary.json, unless that is done. Raises TrainError if nothing is left."""
-    if finished := run.done(round_, "curate"):
-        run.reuse(finished)
+    if run.done(round_, "curate"):
         return
     cut = shards(run, round_)
     with run.stage(round_, "curate") as stage, plain_errors():

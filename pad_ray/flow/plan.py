@@ -33,8 +33,7 @@ def shards(run: Run, round_: int) -> list[Shard]:
 
 def plan(run: Run, round_: int) -> None:
     """Write `requests/` of a round (and, in round 0, `problems/`), unless that is done. Raises ProblemError."""
-    if finished := run.done(round_, "plan"):
-        run.reuse(finished)
+    if run.done(round_, "plan"):
         return
     with run.stage(round_, "plan") as stage:
         if round_ == 0:

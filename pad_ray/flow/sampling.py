@@ -25,10 +25,7 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
     """Sample and judge a planned round in one stream; or only the one, or only the other. Finished rows are kept."""
     names: dict[StageName, bool] = {"sample": sample, "judge": judge}
     wanted: list[StageName] = [name for name, asked in names.items() if asked]
-    finished = [stage for name in wanted if (stage := run.done(round_, name)) and not stage.counts.get("transient")]
-    if len(finished) == len(wanted):
-        for stage in finished:
-            run.reuse(stage)
+    if all(run.done(round_, name) for name in wanted):
         return
     if not sample and run.done(round_, "sample") is None:
         raise UsageError(

@@ -14,8 +14,7 @@ from pad_ray.train.launch import TrainJob, TrainProgress, train
 
 def train_round(run: Run, round_: int, reporter: Reporter) -> None:
     """Train the student of a round on its examples (and a replay of earlier ones), unless that is done."""
-    if finished := run.done(round_, "train"):
-        run.reuse(finished)
+    if run.done(round_, "train"):
         return
     recipe = run.recipe
     with run.stage(round_, "train") as stage:

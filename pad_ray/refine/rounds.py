@@ -11,10 +11,9 @@ from pad_ray.flow.curating import curate
 from pad_ray.flow.plan import plan
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.sampling import sample_and_judge
-from pad_ray.flow.students import student_of
+from pad_ray.flow.students import base_student, student_of
 from pad_ray.flow.training import train_round
 from pad_ray.run import Run
-from pad_ray.storage import resolve_uri
 
 
 def distill(run: Run, reporter: Reporter) -> None:
@@ -28,13 +27,11 @@ def distill(run: Run, reporter: Reporter) -> None:
         curate(run, round_, reporter)
         train_round(run, round_, reporter)
         evaluate_round(run, round_, reporter)
-    run.complete = True
 
 
 def evaluate_round(run: Run, round_: int, reporter: Reporter) -> None:
     """Measure the student of a round on every suite; round -1 is the untrained student."""
-    if finished := run.done(round_, "evaluate"):
-        run.reuse(finished)
+    if run.done(round_, "evaluate"):
         return
     recipe = run.recipe
     with run.stage(round_, "evaluate") as stage:
@@ -44,9 +41,7 @@ def evaluate_round(run: Run, round_: int, reporter: Reporter) -> None:
             job = EvaluateJob(
                 root=str(run.storage),
                 problems=f"problems/eval/{suite}.parquet",
-                student=str(run.storage.path(student_of(run, round_)))
-                if round_ >= 0
-                else resolve_uri(recipe.student.model),
+                student=str(run.storage.path(student_of(run, round_))) if round_ >= 0 else base_student(recipe),
                 out=out,
                 decode=recipe.decode,
                 sandbox=recipe.sandbox,

@@ -30,7 +30,7 @@ class StudentTeacher:
             [request.messages[-1].content for request in requests],
             max_tokens=first.max_tokens,
             temperature=first.temperature,
-            seed=first.seed,
+            seed=[request.seed for request in requests],
         )
         seconds = (time.monotonic() - started) / len(requests)
         for request, completion in zip(requests, completions, strict=True):
