@@ -1,0 +1,128 @@
+"""The service on this machine, until Ctrl-C: what `pad-ray serve` does."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import re
+import shlex
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pad_ray.errors import PadRayError, StudentError, UsageError
+from pad_ray.flow.cluster import connect
+from pad_ray.reasoner import student_thought
+from pad_ray.storage import resolve_uri
+
+APPLICATION = "pad_ray"
+
+
+def run_service(student: str, host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Serve a student over HTTP; returns after Ctrl-C or SIGTERM, when everything it started has ended.
+
+    Raises StudentError for a folder that is no student, UsageError for an address that cannot be used, and
+    PadRayError if the service does not come up.
+    """
+    folder = Path(resolve_uri(student)).absolute()
+    if not (folder / "config.json").is_file():
+        raise StudentError(f"student: {student!r} has no config.json.", hint="Name a Hugging Face folder.")
+    student_thought(folder)
+    _check_address(host, port)
+    _let_workers_import_this_package()
+    with connect(), _application(str(folder), student, host, port):
+        _announce(host, port)
+        _wait_for_the_end()
+        print("Stopping.", flush=True)
+
+
+@contextmanager
+def _application(folder: str, name: str, host: str, port: int) -> Iterator[None]:
+    """The application, running within the block."""
+    import ray
+    from ray import serve as ray_serve
+
+    from serve.app import Arguments, build
+
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
+    ray_serve.start(http_options={"host": host, "port": port})
+    try:
+        application = build(Arguments(student=folder, name=name, gpus=gpus))
+        try:
+            ray_serve.run(application, name=APPLICATION, route_prefix="/")
+        except RuntimeError as failure:
+            raise PadRayError(f"the service did not start: {_reason(failure)}") from failure
+        yield
+    finally:
+        ray_serve.delete(APPLICATION)
+        # A Ray of our own ends with `connect`; on a cluster, Serve stays only if others serve from it as well.
+        if os.environ.get("RAY_ADDRESS") and not ray_serve.status().applications:
+            ray_serve.shutdown()
+
+
+def _reason(failure: RuntimeError) -> str:
+    """Why a deployment failed: the last line of the traceback that Serve keeps, or the failure itself."""
+    from ray import serve as ray_serve
+
+    overview = ray_serve.status().applications.get(APPLICATION)
+    messages = [state.message for state in overview.deployments.values()] if overview else []
+    lines = [line.strip() for message in messages for line in message.splitlines() if "Error" in line]
+    return re.sub(r"^[\w.]+Error: ", "", lines[-1]) if lines else str(failure)
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raises UsageError: Serve itself would only log it, and wait."""
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"--host {host} --port {port}: cannot listen there: {error}.", hint="Choose another --port."
+        ) from error
+
+
+def _let_workers_import_this_package() -> None:
+    """Put the folder that holds `serve` on the path of the processes Ray starts, for running from a checkout."""
+    home = str(Path(__file__).resolve().parents[1])
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if home not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([home, *filter(None, paths)])
+
+
+def _announce(host: str, port: int) -> None:
+    """Print where the service is and how to ask it."""
+    from serve.app import TOKEN_VARIABLE
+
+    token = bool(os.environ.get(TOKEN_VARIABLE))
+    if not token and not _is_loopback(host):
+        print(f"Anyone who reaches {host} may ask; set {TOKEN_VARIABLE} to ask for a token.", file=sys.stderr)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    header = f'-H "Authorization: Bearer ${TOKEN_VARIABLE}" ' if token else ""
+    body = shlex.quote('{"question": "A box holds 3 rows of 4 eggs. How many eggs?"}')
+    print(f"Serving on {address} (Ctrl-C ends it). Ask it:")
+    print(f"curl {address}/v1/solve {header}-H 'Content-Type: application/json' -d {body}", flush=True)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _wait_for_the_end() -> None:
+    """Return at the first SIGINT or SIGTERM; a second one interrupts the orderly end."""
+    stopped = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: stopped.set()) for number in signals}
+    try:
+        stopped.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,126 @@
+"""What the service accepts and says: request bodies with their limits, and the one shape of errors."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from pad_ray.decode.answering import Ask
+from pad_ray.reasoner import decode_settings
+from pad_ray.records import Answer
+
+MAX_QUESTION_CHARS = 4_000
+MAX_QUESTIONS = 32
+MAX_SAMPLES = 32
+MAX_PROGRAMS = 128
+MAX_TOKENS = 1_024
+MAX_BODY_BYTES = 1 << 20
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class _Settings(_Body):
+    """How to answer."""
+
+    samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
+    """Programs the student writes; more than one means a vote."""
+    decode: Literal["greedy", "vote"] | None = None
+    """`greedy` runs the likeliest program; `vote` takes the value most programs gave. Default: by `samples`."""
+    max_tokens: int = Field(default=256, ge=1, le=MAX_TOKENS)
+    """Limit on one program, in tokens."""
+
+    @model_validator(mode="after")
+    def _one_program_is_no_vote(self) -> Self:
+        if self.decode == "greedy" and self.samples != 1:
+            raise ValueError("greedy decoding always writes the same one program; use decode 'vote' for several")
+        return self
+
+    def ask(self, question: str) -> Ask:
+        """One question with these settings."""
+        kind = self.decode or ("vote" if self.samples > 1 else "greedy")
+        return Ask(question, decode_settings(kind, self.samples, self.max_tokens))
+
+
+class SolveBody(_Settings):
+    """One question."""
+
+    question: str = Field(min_length=1, max_length=MAX_QUESTION_CHARS)
+    """The question, in plain words."""
+
+    @field_validator("question")
+    @classmethod
+    def _readable(cls, question: str) -> str:
+        return readable(question)
+
+    def asks(self) -> list[Ask]:
+        """The question, ready to be answered."""
+        return [self.ask(self.question)]
+
+
+class BatchBody(_Settings):
+    """Several questions, answered together and in order."""
+
+    questions: list[str] = Field(min_length=1, max_length=MAX_QUESTIONS)
+    """The questions."""
+
+    @field_validator("questions")
+    @classmethod
+    def _readable(cls, questions: list[str]) -> list[str]:
+        for question in questions:
+            if len(question) > MAX_QUESTION_CHARS:
+                raise ValueError(f"a question has {len(question)} characters; at most {MAX_QUESTION_CHARS} are allowed")
+            readable(question)
+        return questions
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if (programs := self.samples * len(self.questions)) > MAX_PROGRAMS:
+            raise ValueError(f"questions × samples is {programs}; at most {MAX_PROGRAMS} programs are allowed")
+        return self
+
+    def asks(self) -> list[Ask]:
+        """The questions, ready to be answered."""
+        return [self.ask(question) for question in self.questions]
+
+
+class BatchAnswer(BaseModel):
+    """The answers to a batch."""
+
+    answers: list[Answer]
+
+
+class Health(BaseModel):
+    """Whether the service works, and how safely."""
+
+    status: Literal["ok"]
+    sandbox: dict[str, Any]
+    student: str
+    version: str
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    type: str
+    message: str
+    param: str | None = None
+
+
+class ErrorBody(BaseModel):
+    """Every reply that is not a success."""
+
+    error: ErrorDetail
+
+
+def readable(question: str) -> str:
+    """The question itself. Raises ValueError if it is blank or holds half characters, which no tokenizer reads."""
+    if not question.strip():
+        raise ValueError("the question is empty")
+    try:
+        question.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the question holds an unpaired surrogate, so it is not valid Unicode") from None
+    return question
