@@ -25,7 +25,7 @@ _ENVIRONMENT = frozenset({"PYTHONHASHSEED", "LC_ALL", "LC_CTYPE", "TZ", "OPENBLA
 
 
 def main() -> None:
-    """Entry of the fresh interpreter; it is given JSON {"site": […], "science": bool, "spare": bool, "off": […]}."""
+    """Entry of the fresh interpreter; it is given JSON {"site": […], "science", "spare", "patient", "off": […]}."""
     try:
         config: dict[str, Any] = json.loads(sys.argv[1])
         supervisor, report = prepare(config)
@@ -46,6 +46,8 @@ def prepare(config: dict[str, Any]) -> tuple[Supervisor, dict[str, Any]]:
     gc.freeze()  # children share these pages; a collection in a child would copy them
     layers, facts, limits = _lock(off)
     supervisor = Supervisor(interpreter, limits, keep_spare=config["spare"])
+    if config["patient"]:
+        supervisor.await_word()  # no throw-away child appears while nobody expects one
     _prove(supervisor, layers, facts)
     supervisor.prepare_spare()
     layers["language"] = OFF if "language" in off else ACTIVE

@@ -4,7 +4,7 @@ It trusts its caller and nobody else. What children leave is copied, bounded and
 the kernel. Requests come on stdin, results leave on stdout, and end of stdin ends everything.
 
     request   u32 length, JSON {"jobs": [[program, entry], …], "lane", "timeout", "confirm"}
-    hello     u32 length, JSON report (once, at the start)
+    hello     u32 length, JSON report (once: at the start, or after four bytes of any kind when told to be patient)
     reply     one frame for each job, in any order
 """
 
@@ -57,6 +57,10 @@ class Supervisor:
         self._keep_spare = keep_spare
         self._spare: Running | None = None
         self._caller = os.getppid()
+
+    def await_word(self) -> None:
+        """Wait for the caller's first four bytes, whatever they say."""
+        self._read(LENGTH.size)
 
     def serve(self) -> None:
         """Answer requests, for ever."""
