@@ -38,7 +38,7 @@ class State:
 
 def save_state(engine: Any, folder: Path, state: State) -> None:
     """Save the state; every worker calls this at the same step. A reader sees a whole state or none."""
-    if ray.train.get_context().get_world_size() > 1:
+    if engine.world_size > 1:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".shard-") as shard:
             engine.save_checkpoint(shard, tag=_TAG, client_state={"pad_ray": asdict(state)})
             ray.train.report({"step": state.step}, checkpoint=ray.train.Checkpoint.from_directory(shard))
@@ -61,7 +61,7 @@ def load_state(engine: Any, folder: Path, plan: str) -> State:
 
     Raises TrainError when the state belongs to another plan.
     """
-    if ray.train.get_context().get_world_size() > 1:
+    if engine.world_size > 1:
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
             return State(plan)

@@ -1,43 +1,20 @@
-"""A tiny student, a training set of sums, and jobs over them."""
+"""A tiny student, and jobs that train it in a fresh run folder."""
 
 from __future__ import annotations
 
 import os
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_student import make_tiny_student
+from training_jobs import MakeJob, sums
 
 from pad_ray.recipe import Train
 from pad_ray.records import Example
 from pad_ray.storage import Storage
 from pad_ray.train.launch import TrainJob
-
-MakeJob = Callable[..., TrainJob]
-
-
-def sums(count: int, seed: int = 0) -> list[Example]:
-    """Examples of different lengths: `Q: 3+4+5` with the program that adds them up."""
-    dice = random.Random(seed)
-    examples: list[Example] = []
-    for number in range(count):
-        terms = [str(dice.randint(0, 99)) for _ in range(dice.randint(2, 7))]
-        examples.append(
-            Example(
-                example_id=f"sum/{number}",
-                task="solve",
-                thought="program",
-                prompt=f"Q: {'+'.join(terms)}\n",
-                completion=f"def solution():\n    return {' + '.join(terms)}\n",
-                problem_id=f"sum/{number}",
-                origin="teacher",
-                round=0,
-            )
-        )
-    return examples
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +32,7 @@ def tokenizer(shape: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def process_group() -> Iterator[None]:
-    """One group for all trainings of this process: DeepSpeed remembers the first it meets. Others have a process each."""
+    """One group for all trainings of the test process: DeepSpeed remembers the first it meets."""
     import torch
 
     from pad_ray.train.loop import prepare_process

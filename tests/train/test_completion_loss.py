@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import sums
 from torch.nn import functional
+from training_jobs import sums
 
 from pad_ray.recipe import Train
 from pad_ray.train.deepspeed_config import deepspeed_config
 from pad_ray.train.encode import Encoded, encode
 from pad_ray.train.loop import take_step
 from pad_ray.train.packing import collate
-
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

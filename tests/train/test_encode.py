@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import sums
+from training_jobs import sums
 
 from pad_ray.errors import StudentError
 from pad_ray.train.encode import encode

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import MakeJob
+from training_jobs import MakeJob
 
 from pad_ray.errors import StudentError
 from pad_ray.train.launch import check_student, train

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import sums
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from training_jobs import sums
 
 from pad_ray.train.encode import encode
 from pad_ray.train.packing import Plan, collate, plan

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import MakeJob
+from training_jobs import MakeJob
 
 from pad_ray.storage import Storage
 from pad_ray.train.launch import TrainJob, finished, run_training, train

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import MakeJob, sums
+from training_jobs import MakeJob, sums
 
 from pad_ray.errors import StudentError, TrainError
 from pad_ray.records import Checkpoint, Example
@@ -17,7 +17,6 @@ from pad_ray.storage import Storage
 from pad_ray.train import loop
 from pad_ray.train.launch import TrainJob, finished, run_training
 from pad_ray.train.progress import MetricsLog, TrainProgress, read_metrics
-
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
