@@ -100,7 +100,7 @@ class Supervisor:
     def trial(self, body: Callable[[mmap.mmap], None]) -> tuple[bytes, int]:
         """Run `body` in a throw-away child. Returns what it left in its pages, and its wait status."""
         running = self.fork(body)
-        word, _ = self._watch(running, 1, timeout=_TRIAL)
+        word, _ = self._watch(running, 1, _TRIAL, time.monotonic())
         used = min(child.PAGES_HEAD.unpack_from(running.pages)[0], child.PAGES)
         left = running.pages[child.PAGES_HEAD.size : used]
         return left, end(running, kill=word != _GONE)
@@ -110,9 +110,7 @@ class Supervisor:
         alone: list[tuple[int, Job]] = []
         while jobs:
             plan = Plan(jobs, timeout, shared=True)
-            running = self._start(plan)
-            word, since = self._watch(running, len(jobs), timeout)
-            answered = self._account(running, plan, word, since)
+            answered = self._finish(self._start(plan), plan, time.monotonic())
             held = {frame.job for frame in answered if _wants_own_child(frame, confirm)}
             alone += [job for job in jobs[: len(answered)] if job[0] in held]
             self._send([frame for frame in answered if frame.job not in held])
@@ -120,33 +118,29 @@ class Supervisor:
         return alone
 
     def _run_alone(self, jobs: Sequence[tuple[int, Job]], timeout: float) -> None:
-        """Run each job in a child of its own; the next spare warms up meanwhile, the last one after the last reply."""
-        for place, (index, job) in enumerate(jobs):
+        """Run each job in a child of its own, while the next spare warms up.
+
+        A reply leaves when the child is buried and its successor is there: whoever counts processes then finds
+        the same number as before, or a left-over.
+        """
+        for index, job in jobs:
             plan = Plan([(0, job)], timeout, shared=False)
             running, self._spare = self._spare, None
             if running is None:
                 running = self._start(plan)
             else:
                 _hand_over(running.work, child.work_order(job, timeout))
-            if place + 1 < len(jobs):
-                self.prepare_spare()
-            word, since = self._watch(running, 1, timeout)
-            answered = _collect(running.pages, plan) if word == _RANG and self._keep_spare else []
-            if answered:
-                # The caller hears at once. The child lives until its successor does: a Sandbox keeps its size.
-                self._send([answered[0]._replace(job=index)])
-                self.prepare_spare()
-                end(running, kill=True)
-            else:
-                (frame,) = self._account(running, plan, word, since)
-                self.prepare_spare()
-                self._send([frame._replace(job=index)])
+            since = time.monotonic()
+            self.prepare_spare()
+            (frame,) = self._finish(running, plan, since)
+            self._send([frame._replace(job=index)])
 
     def _start(self, plan: Plan) -> Running:
         return self.fork(lambda pages: child.run_plan(self._interpreter, plan, pages))
 
-    def _account(self, running: Running, plan: Plan, word: str, since: float) -> list[frames.Frame]:
-        """Bury a child. Returns what became of its first jobs, of one at least."""
+    def _finish(self, running: Running, plan: Plan, since: float) -> list[frames.Frame]:
+        """Wait for a child and bury it. Returns what became of its first jobs, of one at least."""
+        word, since = self._watch(running, len(plan.jobs), plan.timeout, since)
         status = end(running, kill=word != _GONE)
         answered = _collect(running.pages, plan)
         if len(answered) < len(plan.jobs) and (word != _RANG or not answered):
@@ -155,11 +149,11 @@ class Supervisor:
             answered.append(frames.Frame(job, outcome, "", detail, time.monotonic() - since))
         return answered
 
-    def _watch(self, running: Running, count: int, timeout: float) -> tuple[str, float]:
-        """Until the child rings, is gone, or is late. Returns which, and since when it ran its last program."""
+    def _watch(self, running: Running, count: int, timeout: float, since: float) -> tuple[str, float]:
+        """Until the child rings, is gone, or is late. Returns which, and since when its last program runs."""
         poll = select.poll()
         poll.register(running.bell, select.POLLIN)
-        finished, since = 0, time.monotonic()
+        finished = 0
         while True:
             left = since + timeout + GRACE - time.monotonic()
             if left <= 0:
