@@ -23,6 +23,7 @@ from pad_ray.reasoner import decode_settings, student_thought
 from pad_ray.records import Answer
 from pad_ray.sandbox import Execution, Sandbox
 from serve.api import Unavailable, make_api
+from serve.loopback import stay_local
 
 BATCH = 32
 HEALTH_SECONDS = 5.0
@@ -39,6 +40,7 @@ class Model:
     """A student that writes programs; whatever waits when it gets free is decoded together."""
 
     def __init__(self, student: str, threads: int | None) -> None:
+        stay_local()
         self._thought = student_thought(student)
         self._engine = TransformersEngine(student, batch_size=BATCH, threads=threads or os.cpu_count())
         # The first call loads and allocates much; better before Ray calls this replica healthy than in a request.
@@ -64,6 +66,7 @@ class Executor:
     """A sandbox whose every program runs in a process of its own, as programs of different users must."""
 
     def __init__(self, level: str, timeout_s: float) -> None:
+        stay_local()
         self._box = Sandbox(level=level, timeout_s=timeout_s).__enter__()
 
     async def run(self, programs: list[str]) -> list[Execution]:
@@ -97,6 +100,7 @@ class Ingress:
     """The HTTP front: validates, asks a Model, has the programs run, and settles on an answer."""
 
     def __init__(self, model: DeploymentHandle, executor: DeploymentHandle, student: str, token: str) -> None:
+        stay_local()
         self._model, self._executor = model, executor
         self._student, self._token = student, token
 
