@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from pad_ray.cli_tools import DEFAULT_RECIPE, add_tools
-from pad_ray.errors import Interrupted, PadRayError, UsageError
+from pad_ray.errors import PadRayError, UsageError
 
 if TYPE_CHECKING:
     from pad_ray.flow.progress import Reporter
     from pad_ray.recipe import Recipe
     from pad_ray.run import Run
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C or SIGTERM."""
 
 app = typer.Typer(
     name="pad-ray",
@@ -162,8 +165,8 @@ def main() -> None:
             raise
         _end(str(error), error.exit_code)
     except SystemExit as end:
-        if end.code == Interrupted.exit_code:
-            _end("interrupted; the same command resumes.", Interrupted.exit_code)
+        if end.code == INTERRUPTED:
+            _end("interrupted; the same command resumes.", INTERRUPTED)
         raise
     except Exception as error:
         if debug:
@@ -208,7 +211,8 @@ def _ray() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    raise Interrupted("interrupted by SIGTERM; the same command resumes.")
+    # Not one of our errors: libraries between here and main() swallow an Exception, never this.
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -70,9 +70,3 @@ class BudgetReached(PadRayError):
     """Stopped at the budget cap; everything paid for is kept and the run resumes. Exit code 3."""
 
     exit_code = 3
-
-
-class Interrupted(PadRayError):
-    """Stopped by Ctrl-C or SIGTERM; the run resumes. Exit code 130."""
-
-    exit_code = 130

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pad_ray.errors import BudgetReached, Interrupted, PadRayError, RecipeError
+from pad_ray.errors import BudgetReached, PadRayError, RecipeError
 from pad_ray.lease import Lease
 from pad_ray.manifest import Manifest, Stage, StageName, load_manifest
 from pad_ray.recipe import Recipe
@@ -38,7 +38,8 @@ class Run:
         wanted: list[tuple[int, StageName]] = [
             (round_, name) for round_ in range(self.recipe.refine.rounds + 1) for name in names
         ]
-        wanted += [(-1, "evaluate")] if self.recipe.evaluate.untrained else []
+        if self.recipe.evaluate.untrained:
+            wanted.append((-1, "evaluate"))
         return all(self.done(*key) for key in wanted)
 
     @contextmanager
@@ -120,7 +121,7 @@ def _check_same(recipe: Recipe, storage: Storage) -> None:
 def _state_after(error: BaseException) -> Any:
     if isinstance(error, BudgetReached):
         return "stopped"
-    return "interrupted" if isinstance(error, KeyboardInterrupt | Interrupted) else "failed"
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
 
 
 def _facts() -> dict[str, Any]:
