@@ -7,19 +7,20 @@ out   {"id", "outcome", "value", "detail", "seconds", "sandbox"}
 from __future__ import annotations
 
 import json
-import os
 import queue
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO, cast
+from typing import Any, NamedTuple
 
-from pad_ray.errors import ProblemError, StorageError, UsageError
+from pad_ray.errors import ProblemError, UsageError
 from pad_ray.grading.verdict import judge
+from pad_ray.jsonl import json_lines
 from pad_ray.sandbox import Sandbox
+from pad_ray.storage import Storage
 
 CHUNK = 256
 _AHEAD = 2
@@ -56,7 +57,9 @@ def execute_file(
         raise ProblemError(f"{source} holds no rows.", hint="Give one JSON object with id and program on each line.")
     counts: Counter[str] = Counter()
     done = 0
-    with _whole_or_nothing(target) as output, ExitStack() as stack:
+    with ExitStack() as stack:
+        temporary = stack.enter_context(Storage(target.parent).writing(target.name))
+        output = stack.enter_context(temporary.open("w", encoding="utf-8", errors="backslashreplace"))
         boxes = [stack.enter_context(Sandbox(level=level, timeout_s=timeout_s, confirm=True)) for _ in range(workers)]
         for results in _executed(read_rows(source), boxes):
             for result in results:
@@ -69,33 +72,15 @@ def execute_file(
 
 
 def read_rows(source: Path) -> Iterator[Row]:
-    """The rows of a JSONL file, one at a time; blank lines are skipped. Raises ProblemError with file and line."""
-    try:
-        with source.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    yield _row(line, f"{source}, line {number}")
-    except OSError as error:
-        raise ProblemError(f"{source} cannot be read: {error.strerror}.", hint="Name an existing JSONL file.") from None
-    except UnicodeDecodeError as error:
-        raise ProblemError(f"{source} is not UTF-8 text: {error.reason}.") from None
-
-
-def _row(line: str, place: str) -> Row:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ProblemError(f"{place}: not JSON ({error}).", hint="Write one JSON object on each line.") from None
-    if not isinstance(found, dict):
-        raise ProblemError(f"{place}: not a JSON object.", hint='Write {"id": …, "program": "…"}.')
-    fields = cast("dict[str, Any]", found)
-    for key in ("id", "program"):
-        if key not in fields:
-            raise ProblemError(f"{place}: {key!r} is missing.", hint='Write {"id": …, "program": "…"}.')
-    program, answer, entry = fields["program"], fields.get("answer"), fields.get("entry") or ""
-    if not isinstance(program, str) or not isinstance(entry, str):
-        raise ProblemError(f"{place}: program and entry must be strings.")
-    return Row(fields["id"], program, None if answer is None else str(answer), entry)
+    """The rows of a JSONL file, one at a time. Raises ProblemError with file and line."""
+    for place, row in json_lines(source):
+        for key in ("id", "program"):
+            if key not in row:
+                raise ProblemError(f"{place}: {key!r} is missing.", hint='Write {"id": …, "program": "…"}.')
+        program, answer, entry = row["program"], row.get("answer"), row.get("entry") or ""
+        if not isinstance(program, str) or not isinstance(entry, str):
+            raise ProblemError(f"{place}: program and entry must be strings.")
+        yield Row(row["id"], program, None if answer is None else str(answer), entry)
 
 
 def _executed(rows: Iterable[Row], boxes: list[Sandbox]) -> Iterator[list[dict[str, Any]]]:
@@ -142,20 +127,3 @@ def _execute_chunk(free: queue.SimpleQueue[Sandbox], rows: list[Row]) -> list[di
             }
         )
     return results
-
-
-@contextmanager
-def _whole_or_nothing(target: Path) -> Generator[TextIO]:
-    """A text file that replaces `target` only if the block ends well."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        output = temporary.open("w", encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise StorageError(f"{target} cannot be written: {error.strerror}.") from None
-    try:
-        with output:
-            yield output
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -7,8 +7,6 @@ data/train.jsonl                 one JSON object a line: question, answer, and o
 from __future__ import annotations
 
 import difflib
-import gzip
-import json
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -18,6 +16,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from pad_ray.errors import ProblemError
+from pad_ray.jsonl import json_lines
 
 GYM_TAIL = "Give the result as your final answer. Do not include units."
 
@@ -35,29 +34,6 @@ def rows(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from _parquet(Path(uri))
     else:
         raise ProblemError(f"problems: {uri!r} is neither .jsonl, .parquet nor gym://TASK.")
-
-
-def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The objects of a .jsonl or .jsonl.gz file with their places. Raises ProblemError naming file and line."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opener(path, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise ProblemError(f"{path}:{number} is not JSON ({error.msg}, column {error.colno}).") from None
-                if not isinstance(row, dict):
-                    raise ProblemError(f"{path}:{number} is a JSON {type(row).__name__}, not an object.")
-                yield f"{path}:{number}", row
-    except FileNotFoundError:
-        raise ProblemError(
-            f"there is no file {path}.", hint="Check the path; relative ones start at the working folder."
-        ) from None
-    except (OSError, UnicodeDecodeError, EOFError) as error:
-        raise ProblemError(f"cannot read {path}: {error}.") from error
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pad_ray.errors import ProblemError, TeacherError
-from pad_ray.problems.sources import json_lines
+from pad_ray.jsonl import json_lines
 from pad_ray.records import Request, Sample
 from pad_ray.storage import resolve_uri
 

@@ -61,12 +61,12 @@ def test_order_holds_across_workers_and_chunks(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("{not json", "line 3: not JSON"),
-        ("[1]", "line 3: not a JSON object"),
-        ('{"id": 1}', "line 3: 'program' is missing"),
-        ('{"program": "ans = 1"}', "line 3: 'id' is missing"),
-        ('{"id": 1, "program": 5}', "line 3: program and entry must be strings"),
-        ("[" * 100_000, "line 3: not JSON"),
+        ("{not json", ":3 is not JSON"),
+        ("[1]", ":3 is a JSON list"),
+        ('{"id": 1}', ":3: 'program' is missing"),
+        ('{"program": "ans = 1"}', ":3: 'id' is missing"),
+        ('{"id": 1, "program": 5}', ":3: program and entry must be strings"),
+        ("[" * 100_000, ":3 is not JSON"),
     ],
 )
 def test_a_bad_line_is_named_and_nothing_is_written(tmp_path: Path, line: str, complaint: str) -> None:
@@ -84,7 +84,7 @@ def test_missing_and_empty_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ProblemError, match="holds no rows"):
         run(write(tmp_path / "empty.jsonl", []), tmp_path / "out.jsonl")
     (tmp_path / "latin.jsonl").write_bytes(b'{"id": "\xe9"}')
-    with pytest.raises(ProblemError, match="not UTF-8"):
+    with pytest.raises(ProblemError, match="cannot read"):
         run(tmp_path / "latin.jsonl", tmp_path / "out.jsonl")
 
 
@@ -107,7 +107,7 @@ def test_wrong_options_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="workers is 0"):
         run(source, tmp_path / "out.jsonl", workers=0)
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot write"):
         run(source, tmp_path / "file" / "out.jsonl")
 
 
