@@ -12,7 +12,7 @@ import signal
 import struct
 import time
 from collections.abc import Callable, Sequence
-from mmap import mmap
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import NamedTuple, NoReturn
 
 from . import frames, lockdown
@@ -27,6 +27,7 @@ PAGES_HEAD = struct.Struct("<II")
 CPU_SHARE = 0.7
 """CPU time decides, at this share of the limit. Wall time is the backstop: a loaded machine is no slow program."""
 MEMORY_BYTES = 512 << 20
+_FREE_BYTES = 448 << 20
 _WORK_HEAD = struct.Struct("<dHI")
 _ROOM = frames.HEADER.size + frames.MAX_VALUE + frames.MAX_DETAIL
 _WARM_UP = """import math
@@ -86,14 +87,11 @@ def run_plan(interpreter: Interpreter, plan: Plan, pages: mmap) -> None:
         arm()
         started = clock()
         ending = interpreter.run(job.program, job.entry, shared=plan.shared)
-        spoiled = ending.outcome in ("memory", "output_limit")
-        if plan.shared and done > 1 and ending.outcome == "memory":
-            ending = ending._replace(outcome=frames.ALONE)  # an earlier program may have kept the memory
         frame = frames.encode(frames.Frame(index, *ending, clock() - started))
         pages[used : used + len(frame)] = frame
         used += len(frame)
         pages[: PAGES_HEAD.size] = PAGES_HEAD.pack(used, done)
-        if done < len(plan.jobs) and (spoiled or used + _ROOM > PAGES):
+        if done < len(plan.jobs) and (used + _ROOM > PAGES or _memory_is_kept()):
             break  # the rest gets a fresh child
     ring()
 
@@ -118,6 +116,15 @@ def ring() -> NoReturn:
     """Say that the pages are complete, and end without any of Python's own clean-up."""
     os.write(BELL, b".")
     os._exit(0)
+
+
+def _memory_is_kept() -> bool:
+    """Whether a program left less memory than the next one may ask for."""
+    try:
+        mmap(-1, _FREE_BYTES, flags=MAP_PRIVATE | MAP_ANONYMOUS).close()
+    except (OSError, MemoryError):
+        return True
+    return False
 
 
 def _timer(timeout: float) -> Callable[[], None]:

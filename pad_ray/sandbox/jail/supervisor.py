@@ -31,6 +31,7 @@ GRACE = 0.2
 _GLANCE = 0.1
 _CALLER_CHECK = 2.0
 _TRIAL = 5.0
+_BURIAL, _MAX_DYING = 0.1, 4
 _CHILD_MAY_SAY = frozenset(
     {"ok", "no_answer", "syntax_error", "runtime_error", "memory", "output_limit", "forbidden", frames.ALONE}
 )
@@ -57,6 +58,7 @@ class Supervisor:
         self._keep_spare = keep_spare
         self._spare: Running | None = None
         self._caller = os.getppid()
+        self._dying: list[int] = []
 
     def await_word(self) -> None:
         """Wait for the caller's first four bytes, whatever they say."""
@@ -103,7 +105,7 @@ class Supervisor:
         word, _ = self._watch(running, 1, _TRIAL, time.monotonic())
         used = min(child.PAGES_HEAD.unpack_from(running.pages)[0], child.PAGES)
         left = running.pages[child.PAGES_HEAD.size : used]
-        return left, end(running, kill=word != _GONE)
+        return left, self._bury(running, word)
 
     def _run_shared(self, jobs: Sequence[tuple[int, Job]], timeout: float, *, confirm: bool) -> list[tuple[int, Job]]:
         """Run jobs in shared children. Returns those that need a child of their own."""
@@ -141,13 +143,33 @@ class Supervisor:
     def _finish(self, running: Running, plan: Plan, since: float) -> list[frames.Frame]:
         """Wait for a child and bury it. Returns what became of its first jobs, of one at least."""
         word, since = self._watch(running, len(plan.jobs), plan.timeout, since)
-        status = end(running, kill=word != _GONE)
+        status = self._bury(running, word)
         answered = _collect(running.pages, plan)
         if len(answered) < len(plan.jobs) and (word != _RANG or not answered):
             outcome, detail = _cause(word, status)
             job = plan.jobs[len(answered)][0]
             answered.append(frames.Frame(job, outcome, "", detail, time.monotonic() - since))
         return answered
+
+    def _bury(self, running: Running, word: str) -> int:
+        """End a child and close what led to it. Returns its wait status, 0 where it does not matter.
+
+        A child that filled its memory takes the kernel a while to clear away: nobody waits longer than `_BURIAL`.
+        """
+        gone = word == _GONE
+        if not gone:
+            os.kill(running.pid, signal.SIGKILL)
+            poll = select.poll()
+            poll.register(running.bell, 0)  # hang-up is always told
+            gone = bool(poll.poll(_BURIAL * 1000))
+        os.close(running.bell)
+        if running.work >= 0:
+            os.close(running.work)
+        self._dying = [pid for pid in self._dying if os.waitpid(pid, os.WNOHANG)[0] == 0]
+        if gone or len(self._dying) >= _MAX_DYING:
+            return os.waitpid(running.pid, 0)[1]
+        self._dying.append(running.pid)
+        return 0
 
     def _watch(self, running: Running, count: int, timeout: float, since: float) -> tuple[str, float]:
         """Until the child rings, is gone, or is late. Returns which, and since when its last program runs."""
@@ -182,16 +204,6 @@ class Supervisor:
                 os._exit(0)
             data += part
         return bytes(data)
-
-
-def end(running: Running, *, kill: bool) -> int:
-    """Bury a child and close what led to it. Returns its wait status."""
-    if kill:
-        os.kill(running.pid, signal.SIGKILL)
-    os.close(running.bell)
-    if running.work >= 0:
-        os.close(running.work)
-    return os.waitpid(running.pid, 0)[1]
 
 
 def send(data: bytes) -> None:
@@ -236,7 +248,7 @@ def _collect(pages: mmap.mmap, plan: Plan) -> list[frames.Frame]:
 def _cause(word: str, status: int) -> tuple[str, str]:
     """Outcome and detail of a program whose child ended without a result for it."""
     if word == _LATE:
-        return "timeout", "ended by the supervisor"
+        return "timeout", "wall"
     if word == _GONE and os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number in _TIMERS:
