@@ -75,7 +75,7 @@ def _lock(off: frozenset[str]) -> tuple[dict[str, str], dict[str, Any], child.Li
     """Give up what a supervisor does not need. Returns the state of each layer, facts, the children's limits."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the caller
     memory = 0 if "limits" in off else lockdown.address_space() + child.MEMORY_BYTES
-    facts: dict[str, Any] = {"namespaces": lockdown.leave_namespaces(), "landlock_version": 0}
+    facts: dict[str, Any] = {"landlock_version": 0}
     rooted = lockdown.drop_root()
     facts |= {"uid": os.getuid(), "python": platform.python_version(), "kernel": platform.release()}
     layers = {

@@ -1,4 +1,4 @@
-"""What a process gives up, for good: names, privileges, files, memory, system calls.
+"""What a process gives up, for good: privileges, files, memory, system calls.
 
 Every step says truthfully what it got. The order matters:
 drop root before no_new_privs, Landlock before seccomp, everything after the last import.
@@ -18,7 +18,6 @@ from . import syscalls
 OWN_UID = 61_234
 """Nobody else's uid, taken when started as root; a number without a name, so that no other process shares it."""
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT = 444, 446
-_NEW_IPC, _NEW_NET = 0x08000000, 0x40000000
 _PDEATHSIG, _GET_DUMPABLE, _SET_DUMPABLE, _SET_NO_NEW_PRIVS, _GET_NO_NEW_PRIVS = 1, 3, 4, 38, 39
 _SECCOMP_SET_MODE_FILTER = 1
 _LINUX = sys.platform == "linux"
@@ -27,16 +26,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 class _FilterProgram(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
-
-
-def leave_namespaces() -> list[str]:
-    """Leave the network and IPC namespaces where the privilege is there; a bonus that no level asks for."""
-    kept: list[str] = []
-    if _LINUX and os.geteuid() == 0:
-        for name, flag in (("net", _NEW_NET), ("ipc", _NEW_IPC)):
-            if _libc.unshare(flag) == 0:
-                kept.append(name)
-    return kept
 
 
 def drop_root() -> str:
