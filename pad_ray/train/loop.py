@@ -12,6 +12,7 @@ import json
 import math
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +110,7 @@ def fingerprint(job: TrainJob, encoding: Encoding) -> str:
     """Sixteen hex digits of everything the optimizer steps depend on."""
     settings = job.settings.model_dump(mode="json", exclude={"checkpoint_s", "use_gpu"})
     digest = hashlib.sha256(
-        json.dumps([settings, job.model, job.init, job.epochs, job.lr, job.seed], sort_keys=True).encode()
+        json.dumps([settings, job.parent, job.init, job.epochs, job.lr, job.seed], sort_keys=True).encode()
     )
     for row in encoding.rows:
         digest.update(np.array([row.prompt, *row.ids], dtype=np.int64).tobytes())
@@ -131,26 +132,26 @@ def run_steps(
     from pad_ray.train.checkpoint import State, save_state
 
     first = engine.global_rank == 0
-    log = MetricsLog(folder / "metrics.jsonl", state.step) if first else None
     started, saved = time.monotonic() - state.seconds, time.monotonic()
     engine.train()
-    for step in range(state.step, len(steps)):
-        rate = learning_rate(step, len(steps), job.lr, job.settings)
-        for group in engine.optimizer.param_groups:
-            group["lr"] = rate
-        # Dropout, where a model has some, is the same after a resume.
-        torch.manual_seed(job.seed + step * engine.world_size + engine.global_rank)
-        due = first and time.monotonic() - saved > job.settings.checkpoint_s
-        loss, due = take_step(engine, rows, steps[step], pad, due)
-        tokens = state.tokens + _completion_tokens(rows, steps[step])
-        state = State(state.plan, step + 1, tokens, time.monotonic() - started)
-        if log:
-            log.append(TrainProgress(step + 1, len(steps), loss, rate, tokens, round(state.seconds, 3)))
-        if due or step + 1 == len(steps):
+    with MetricsLog(folder / "metrics.jsonl", state.step) if first else nullcontext() as log:
+        for step in range(state.step, len(steps)):
+            rate = learning_rate(step, len(steps), job.lr, job.settings)
+            for group in engine.optimizer.param_groups:
+                group["lr"] = rate
+            # Dropout, where a model has some, is the same after a resume.
+            torch.manual_seed(job.seed + step * engine.world_size + engine.global_rank)
+            due = first and time.monotonic() - saved > job.settings.checkpoint_s
+            loss, due = take_step(engine, rows, steps[step], pad, due)
+            tokens = state.tokens + _completion_tokens(rows, steps[step])
+            state = State(state.plan, step + 1, tokens, time.monotonic() - started)
             if log:
-                log.flush()  # the file must never be behind the state
-            save_state(engine, folder, state)
-            saved = time.monotonic()
+                log.append(TrainProgress(step + 1, len(steps), loss, rate, tokens, round(state.seconds, 3)))
+            if due or step + 1 == len(steps):
+                if log:
+                    log.flush()  # the file must never be behind the state
+                save_state(engine, folder, state)
+                saved = time.monotonic()
     return state
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import deepspeed
@@ -55,17 +54,28 @@ def load_tokenizer(folder: str) -> Any:
 def load_model(folder: str, init: str, seed: int, tokens: int) -> Any:
     """The model of a student folder in fp32, or fresh weights of its shape drawn under the seed.
 
-    Raises StudentError when the model cannot be built, or has no room for the tokenizer's `tokens`.
+    Raises StudentError when the model cannot be built, lacks weights, or has no room for the tokenizer's `tokens`.
     """
+    missing: list[str] = []
     try:
         if init == "random":
             torch.manual_seed(seed)
             config = AutoConfig.from_pretrained(folder, local_files_only=True)
             model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
         else:
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
-    except (OSError, ValueError, KeyError, json.JSONDecodeError, RuntimeError) as error:
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+            )
+            model, info = loaded
+            missing = sorted(info["missing_keys"])
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise StudentError(f"student.model: {folder} cannot be loaded as a causal language model: {error}") from error
+    if missing:
+        # transformers would fill them with random numbers and go on.
+        raise StudentError(
+            f"student.model: the weights in {folder} lack {len(missing)} tensors, {missing[0]} first.",
+            hint="Export or download the model again.",
+        )
     room = model.get_input_embeddings().weight.shape[0]
     if tokens > room:
         raise StudentError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -184,8 +185,6 @@ def test_nothing_to_train_on_is_said_plainly(make_job: MakeJob, examples: list[E
 
 
 def test_a_tokenizer_larger_than_the_model_is_refused(make_job: MakeJob, shape: Path, tmp_path: Path) -> None:
-    import shutil
-
     wrong = tmp_path / "wrong"
     shutil.copytree(shape, wrong)
     config = json.loads((wrong / "config.json").read_text())
@@ -193,3 +192,19 @@ def test_a_tokenizer_larger_than_the_model_is_refused(make_job: MakeJob, shape: 
     error = run_training(make_job(model=str(wrong)), gpu=False)
     assert isinstance(error, StudentError)
     assert "room for 16" in str(error)
+
+
+def test_weights_with_a_hole_are_refused_instead_of_filled_with_random_numbers(
+    make_job: MakeJob, shape: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    holed = tmp_path / "holed"
+    shutil.copytree(shape, holed)
+    tensors = load_file(holed / "model.safetensors")
+    name = sorted(tensors)[3]
+    del tensors[name]
+    save_file(tensors, holed / "model.safetensors", metadata={"format": "pt"})
+    error = run_training(make_job(model=str(holed), init="pretrained"), gpu=False)
+    assert isinstance(error, StudentError)
+    assert f"lack 1 tensors, {name}" in str(error)
