@@ -59,8 +59,8 @@ def distill(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
                 from pad_ray.refine.rounds import distill as loop
 
                 loop(run, reporter)
-        folder = Path(str(run.storage))
-        write_report(folder)
+    folder = Path(str(run.storage))
+    write_report(folder)
     Console().print(final_table(folder))
 
 

@@ -131,11 +131,13 @@ def read_story(storage: Storage) -> Story:
 def headline(story: Story) -> str:
     """What was distilled from what."""
     recipe = story.recipe
-    student = str((recipe.get("student") or {}).get("model") or "A student").rstrip("/").rsplit("/", 1)[-1]
+    student = recipe.get("student") or {}
+    name = str(student.get("model") or "unnamed").removeprefix("package://").rstrip("/")
+    weights = " with random weights" if student.get("init") == "random" else ""
     teacher = recipe.get("teacher") or {}
     model = teacher.get("model") or "its teacher"
     source = f"the recorded replies of {model}" if teacher.get("kind") == "recorded" else model
-    return f"{student} learns to reason by writing programs, from {source}."
+    return f"The student {name}{weights} learns to reason by writing programs, from {source}."
 
 
 def gains(story: Story) -> list[Difference]:

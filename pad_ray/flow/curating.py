@@ -68,11 +68,15 @@ def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Examp
         for request in shard.requests()
         if request.sample_id in verdicts
     ]
+    failures: list[tuple[Problem, Verdict]] = []
+    if shard.round and recipe.refine.repairs:
+        # A failure is not lost yet: it may become a repair.
+        failures = [(problem, verdict) for problem, verdict, _ in judged if verdict.outcome is not Outcome.CORRECT]
+        judged = [row for row in judged if row[1].outcome is Outcome.CORRECT]
+    found = candidates(judged, known, recipe.curate.max_chars, dropped)
+    successes = capped(_still_correct(found, box, dropped), recipe.curate.max_per_problem, dropped)
     if shard.round and not recipe.refine.successes:
-        successes = []
-    else:
-        found = candidates(judged, known, recipe.curate.max_chars, dropped)
-        successes = capped(_still_correct(found, box, dropped), recipe.curate.max_per_problem, dropped)
+        dropped["successes_not_wanted"], successes = len(successes), []
     thought = THOUGHTS[recipe.thought]
     examples = [
         Example(
@@ -88,18 +92,17 @@ def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Examp
         )
         for candidate in successes
     ]
-    if shard.round and recipe.refine.repairs:
-        for candidate in successes:
-            known.setdefault(candidate.problem.problem_id, []).append(candidate.program)
-        examples += repairs(
-            [(problem, verdict) for problem, verdict, _ in judged if verdict.outcome is not Outcome.CORRECT],
-            known,
-            thought=recipe.thought,
-            round_=shard.round,
-            max_per_problem=recipe.curate.max_per_problem,
-            max_chars=recipe.curate.max_chars,
-            dropped=dropped,
-        )
+    for candidate in successes:
+        known.setdefault(candidate.problem.problem_id, []).append(candidate.program)
+    examples += repairs(
+        failures,
+        known,
+        thought=recipe.thought,
+        round_=shard.round,
+        max_per_problem=recipe.curate.max_per_problem,
+        max_chars=recipe.curate.max_chars,
+        dropped=dropped,
+    )
     return examples, dropped
 
 

@@ -38,6 +38,8 @@ def test_a_student_overfitted_on_a_few_problems_teaches_itself_and_repairs_itsel
     summary = json.loads((tmp_path / "round-1" / "examples" / "summary.json").read_text())
     assert summary["by_task"]["solve"] > 0
     assert summary["by_task"]["repair"] > 0
+    # Every program the student wrote is an example or is counted with the reason why not.
+    assert summary["kept"] + sum(summary["dropped"].values()) == run.manifest.find(1, "sample").new  # type: ignore[union-attr]
     assert summary["by_origin"] == {"student": summary["kept"]}
 
     storage = Storage(tmp_path)
