@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ray.serve import Application
 
 from serve.deployments import Executor, Ingress, Model
-
-TOKEN_VARIABLE = "PAD_RAY_SERVE_TOKEN"
+from serve.schema import TOKEN_VARIABLE
 
 
 class Arguments(BaseModel):

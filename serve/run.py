@@ -19,6 +19,7 @@ from pad_ray.errors import PadRayError, StudentError, UsageError
 from pad_ray.flow.cluster import connect
 from pad_ray.reasoner import student_thought
 from pad_ray.storage import resolve_uri
+from serve.schema import TOKEN_VARIABLE
 
 APPLICATION = "pad_ray"
 
@@ -97,8 +98,6 @@ def _let_workers_import_this_package() -> None:
 
 def _announce(host: str, port: int) -> None:
     """Print where the service is and how to ask it."""
-    from serve.app import TOKEN_VARIABLE
-
     token = bool(os.environ.get(TOKEN_VARIABLE))
     if not token and not _is_loopback(host):
         print(f"Anyone who reaches {host} may ask; set {TOKEN_VARIABLE} to ask for a token.", file=sys.stderr)

@@ -10,6 +10,9 @@ from pad_ray.decode.answering import Ask
 from pad_ray.reasoner import decode_settings
 from pad_ray.records import Answer
 
+TOKEN_VARIABLE = "PAD_RAY_SERVE_TOKEN"
+"""The environment variable that holds the bearer token, where one is wanted."""
+
 MAX_QUESTION_CHARS = 4_000
 MAX_QUESTIONS = 32
 MAX_SAMPLES = 32

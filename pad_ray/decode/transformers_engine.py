@@ -21,6 +21,10 @@ from pad_ray.storage import resolve_uri
 if TYPE_CHECKING:
     import torch
 
+SMALL = 10_000_000
+"""Models with fewer weights are decoded on one thread: sharing such small products costs more than it saves, and on a
+busy machine, where threads wait for each other at every product, ten times more."""
+
 
 @dataclass(slots=True)
 class _Row:
@@ -54,6 +58,8 @@ class TransformersEngine:
     ) -> None:
         """`threads` sets torch's threads for the whole process (Ray gives its workers one unless told otherwise).
 
+        Small models take one all the same.
+
         Raises StudentError if the folder is not there, or not a complete model with its tokenizer.
         """
         import torch
@@ -65,6 +71,7 @@ class TransformersEngine:
         self.student_dir = str(student_dir)
         self._tokenizer, model = _load(self.student_dir, "float32" if self.device == "cpu" else "auto")
         self._model = model.to(self.device).eval()
+        self._small = self.device == "cpu" and model.num_parameters() < SMALL
         self._stops = _stop_ids(self._tokenizer, model)
         self._context: int | None = getattr(model.config, "max_position_embeddings", None)
 
@@ -83,7 +90,7 @@ class TransformersEngine:
             room = max_tokens if self._context is None else min(max_tokens, self._context - len(ids))
             rows.append(_Row(index, ids, room, draws[index]))
         waiting = sorted((row for row in rows if not row.done), key=lambda row: len(row.prompt), reverse=True)
-        with torch.inference_mode():
+        with torch.inference_mode(), _threads(1 if self._small else torch.get_num_threads()):
             for start in range(0, len(waiting), self.batch_size):
                 self._complete(waiting[start : start + self.batch_size], temperature)
         return [
@@ -196,6 +203,19 @@ def _load(student_dir: str, dtype: str) -> tuple[Any, Any]:
         # transformers would fill them with random numbers and only warn.
         raise StudentError(f"student: {student_dir!r} lacks the weights {', '.join(missing[:3])}…", hint=hint)
     return tokenizer, model
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Torch computes on so many threads within the block."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

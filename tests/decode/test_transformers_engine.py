@@ -26,12 +26,12 @@ def student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(student: Path) -> TransformersEngine:
-    return TransformersEngine(student, batch_size=4, threads=1)
+    return TransformersEngine(student, batch_size=4)
 
 
 @pytest.fixture(scope="module")
 def random_engine(tmp_path_factory: pytest.TempPathFactory) -> TransformersEngine:
-    return TransformersEngine(make_tiny_student(tmp_path_factory.mktemp("random")), batch_size=4, threads=1)
+    return TransformersEngine(make_tiny_student(tmp_path_factory.mktemp("random")), batch_size=4)
 
 
 def test_completions_are_what_the_student_learned_in_the_order_of_the_prompts(engine: TransformersEngine) -> None:
@@ -93,6 +93,18 @@ def test_a_prompt_beyond_the_context_ends_at_the_limit_and_spares_its_neighbours
     full, fits = engine.generate(["x" * 300, PROMPTS[0]], max_tokens=60, temperature=0, seed=0)
     assert (full.text, full.finish_reason, full.completion_tokens) == ("", "length", 0)
     assert fits.text == PAIRS[0][1]
+
+
+def test_a_small_model_leaves_the_callers_threads_as_they_were(engine: TransformersEngine) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        engine.generate(["Q:"], max_tokens=2, temperature=0, seed=0)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_no_prompts_give_no_completions(engine: TransformersEngine) -> None:
