@@ -1,7 +1,5 @@
 """The application as Ray Serve finds it: `serve run serve.app:build student=DIR`, or `import_path` in config.yaml."""
 
-from __future__ import annotations
-
 import os
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +7,8 @@ from ray.serve import Application
 
 from serve.deployments import Executor, Ingress, Model
 from serve.schema import TOKEN_VARIABLE
+
+# No postponed annotations here: Serve validates `args` with the class it finds in build's signature.
 
 
 class Arguments(BaseModel):

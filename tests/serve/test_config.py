@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import typing
+import inspect
 from pathlib import Path
 
 import pytest
@@ -54,7 +54,8 @@ def test_it_names_the_application_its_deployments_and_its_arguments(config: dict
     [application] = config["applications"]
     module, name = application["import_path"].split(":")
     assert getattr(importlib.import_module(module), name) is build
-    assert typing.get_type_hints(build)["arguments"] is Arguments
+    # The class itself, not its name: else Serve would hand over an unchecked dict.
+    assert inspect.signature(build).parameters["arguments"].annotation is Arguments
     Arguments.model_validate(application["args"])
     named = {deployment["name"] for deployment in application["deployments"]}
     assert named == {getattr(deployments, name).name for name in ("Ingress", "Model", "Executor")}
