@@ -33,6 +33,7 @@ def quiet_environment() -> dict[str, str]:
         "RAY_BACKEND_LOG_LEVEL": "fatal",  # the C++ side reports harmless things as errors, between our lines
         "RAY_DISABLE_IMPORT_WARNING": "1",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "OMP_WAIT_POLICY": "PASSIVE",  # threads that spin while they wait starve the other actors of a small machine
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
         "TOKENIZERS_PARALLELISM": "false",
