@@ -6,10 +6,12 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pad_ray.errors import PadRayError
 
@@ -30,6 +32,7 @@ def quiet_environment() -> dict[str, str]:
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a report costs up to one poll
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        "RAY_DATA_LOG_LEVEL": "ERROR",
         "RAY_BACKEND_LOG_LEVEL": "fatal",  # the C++ side reports harmless things as errors, between our lines
         "RAY_DISABLE_IMPORT_WARNING": "1",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -60,7 +63,7 @@ def connect(log_to_driver: bool = False) -> Iterator[None]:
         yield
         return
     if os.environ.get("RAY_ADDRESS"):
-        ray.init(log_to_driver=log_to_driver, logging_level=logging.ERROR)
+        _init(log_to_driver=log_to_driver)
         try:
             yield
         finally:
@@ -70,19 +73,37 @@ def connect(log_to_driver: bool = False) -> Iterator[None]:
     base = Path(os.environ.get("RAY_TMPDIR", "/tmp"))
     _sweep(base)
     with tempfile.TemporaryDirectory(prefix=f"pr_{os.getpid()}_", dir=base, ignore_cleanup_errors=True) as folder:
-        ray.init(
+        _init(
             address="local",
             # Logical CPUs: a pool without a free one would wait for ever, so there are always enough for all stages.
             num_cpus=max(os.cpu_count() or 1, 2 * STAGES),
             include_dashboard=False,
             log_to_driver=log_to_driver,
-            logging_level=logging.ERROR,
             _temp_dir=folder,
         )
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _init(**options: Any) -> None:
+    """Start or join Ray; what its C++ side prints about its own settings while it starts is shown only if it fails."""
+    import ray
+
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 2)
+        try:
+            ray.init(logging_level=logging.ERROR, **options)
+        except BaseException:
+            printed.seek(0)
+            os.write(kept, printed.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _sweep(base: Path) -> None:

@@ -5,7 +5,6 @@ Only outcomes and counts reach the driver; rows stay in the journals until their
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -39,7 +38,6 @@ def stream(
     `student` is the folder that teacher `student` loads, `todo` the number of rows expected; `on_rows` gets the
     outcomes as they come (without judging: the word `sampled`).
     """
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
