@@ -115,6 +115,12 @@ class Storage:
             raise StorageError(f"cannot read {self.path(name)}: {error}.") from error
         return [from_row(kind, row) for row in table.to_pylist()]
 
+    def count_rows(self, name: str) -> int:
+        """How many records a parquet file holds; reads only its footer."""
+        import pyarrow.parquet as pq
+
+        return pq.read_metadata(self.path(name)).num_rows
+
     def scan_rows(self, folder: str, kind: type[Row]) -> Iterator[Row]:
         """All records of a folder's parquet files, one file in memory at a time."""
         for name in self.names(folder, ".parquet"):

@@ -12,12 +12,12 @@ from typing import Any
 
 import ray
 
-from pad_ray.flow.journal import JournalReader, JournalWriter, decode, encode
-from pad_ray.flow.shard import judged, settled
+from pad_ray.flow.journal import JournalReader, JournalWriter, decode
+from pad_ray.flow.shard import Shard, ShardRows, judged, settled
 from pad_ray.grading.verdict import judge
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
-from pad_ray.records import Request, Sample, Verdict
+from pad_ray.records import Sample, Verdict
 from pad_ray.sandbox import Execution, Sandbox
 from pad_ray.storage import Storage
 from pad_ray.teacher.protocol import Teacher
@@ -25,28 +25,34 @@ from pad_ray.teacher.recorded import RecordedTeacher
 from pad_ray.teacher.student import StudentTeacher
 from pad_ray.thoughts import THOUGHTS
 
-Batch = dict[str, Any]
-"""Columns `shard` (int), `request` and `sample` (records as JSON, empty for none), `gold` (text)."""
+Row = dict[str, Any]
+"""What samplers hand to judges: `shard` (int), `sample` (the record as JSON), `gold` (text)."""
 
 
 class Sampler:
-    """Asks the teacher for the rows that have no sample yet."""
+    """Asks the teacher for a slice of a shard's requests: those that have no sample yet."""
 
     def __init__(self, root: str, round_: int, recipe: Recipe, student: str, threads: int) -> None:
+        self._root, self._round = root, round_
         self._journals = _Journals(Storage(root), round_, "samples", Sample)
         self._teacher = _teacher(round_, recipe, student, threads)
+        self._work: ShardRows | None = None
 
-    def __call__(self, batch: Batch) -> Batch:
-        requests = [decode(Request, line) for line in batch["request"]]
-        known = [decode(Sample, line) for line in batch["sample"] if line]
-        known += self._journals.finished(batch["shard"])
-        samples = {sample.sample_id: sample for sample in known if settled(sample)}
-        shard_of = {request.sample_id: int(n) for request, n in zip(requests, batch["shard"], strict=True)}
+    def __call__(self, item: dict[str, int]) -> list[Row]:
+        work = self._open(int(item["shard"]))
+        requests = work.requests[item["start"] : item["stop"]]
+        known = work.samples | self._journals.finished(work.number)
+        samples = {id_: known[id_] for id_ in (request.sample_id for request in requests) if settled(known.get(id_))}
         for sample in self._teacher.sample([request for request in requests if request.sample_id not in samples]):
-            sample = replace(sample, worker=self._journals.worker)
-            self._journals.append(shard_of[sample.sample_id], sample)
-            samples[sample.sample_id] = sample
-        return {**batch, "sample": [encode(samples[request.sample_id]) for request in requests]}
+            samples[sample.sample_id] = replace(sample, worker=self._journals.worker)
+            self._journals.append(work.number, samples[sample.sample_id])
+        return work.to_judge([samples[request.sample_id] for request in requests])
+
+    def _open(self, number: int) -> ShardRows:
+        # One shard at a time, so that memory does not grow with the run.
+        if self._work is None or self._work.number != number:
+            self._work = ShardRows(Shard(self._root, self._round, number))
+        return self._work
 
 
 class Judge:
@@ -59,9 +65,11 @@ class Judge:
         # Entered for the actor's whole life; its processes end with the actor (parent-death signal).
         self._box = Sandbox(level=settings.level, timeout_s=settings.timeout_s, confirm=True).__enter__()
 
-    def __call__(self, batch: Batch) -> Batch:
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         samples = [decode(Sample, line) for line in batch["sample"]]
-        verdicts: dict[str, Verdict] = {v.sample_id: v for v in self._journals.finished(batch["shard"])}
+        verdicts: dict[str, Verdict] = {}
+        for shard in {int(number) for number in batch["shard"]}:
+            verdicts |= self._journals.finished(shard)
         todo = [
             (int(shard), sample, gold)
             for shard, sample, gold in zip(batch["shard"], samples, batch["gold"], strict=True)
@@ -113,22 +121,19 @@ class _Journals:
         self.worker = f"{noun}-{actor[:12]}"
         self._storage, self._round, self._noun, self._kind = storage, round_, noun, kind
         self._writer = JournalWriter(storage, round_, noun, self.worker)
-        self._readers: dict[int, JournalReader] = {}
-        self._rows: dict[int, list[Any]] = {}
+        self._shard = -1
+        self._rows: dict[str, Any] = {}
 
     def append(self, shard: int, row: Any) -> None:
         self._writer.append(shard, row)
 
-    def finished(self, shards: Any) -> list[Any]:
-        """Everything that any actor finished in these shards so far."""
-        found: list[Any] = []
-        for shard in {int(number) for number in shards}:
-            if shard not in self._readers:
-                self._readers[shard] = JournalReader(self._storage, self._round, self._noun, shard, self._kind)
-            rows = self._rows.setdefault(shard, [])
-            rows.extend(self._readers[shard].new_rows())
-            found += rows
-        return found
+    def finished(self, shard: int) -> dict[str, Any]:
+        """Everything that any actor finished in a shard so far, by sample id; only the latest shard is kept."""
+        if shard != self._shard:
+            self._shard, self._rows = shard, {}
+            self._reader = JournalReader(self._storage, self._round, self._noun, shard, self._kind)
+        self._rows.update({row.sample_id: row for row in self._reader.new_rows()})
+        return self._rows
 
 
 def _teacher(round_: int, recipe: Recipe, student: str, threads: int) -> Teacher:

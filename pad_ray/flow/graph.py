@@ -14,13 +14,14 @@ from typing import Any
 import ray
 
 from pad_ray.flow.actors import Judge, Sampler
-from pad_ray.flow.journal import encode
-from pad_ray.flow.shard import Shard, judged, settled
+from pad_ray.flow.shard import Shard, ShardRows, settled
 from pad_ray.recipe import Recipe
 from pad_ray.records import Sample, Verdict
 
-SAMPLE_BATCH = 64
+SLICE = 64
+"""Requests that a sampler is handed at once."""
 JUDGE_BATCH = 256
+"""Programs that share a sandbox child at most."""
 
 
 def stream(
@@ -43,25 +44,26 @@ def stream(
     context.print_on_execution_start = False
     # Start only when the pools are complete: the first actor would otherwise take a short run all by itself.
     context.wait_for_min_actors_s = 120
-    first = shards[0]
-    rows = ray.data.from_items([{"shard": s.number} for s in shards], override_num_blocks=len(shards))
-    rows = rows.flat_map(
-        partial(_unfinished, root=first.root, round_=first.round, sampling=sample, judging=judge), num_cpus=0.5
-    )
+    root, round_ = shards[0].root, shards[0].round
+    # Small runs are cut finer, so that every actor finds work waiting when it starts.
+    step = max(1, min(SLICE, todo // (4 * recipe.teacher.workers)))
+    items = [item for shard in shards for item in _slices(shard, step if sample else shard.planned())]
+    rows = ray.data.from_items(items, override_num_blocks=len(items))
     if sample:
-        threads = _threads(recipe.teacher.workers)
-        rows = rows.map_batches(
+        rows = rows.flat_map(
             Sampler,
-            fn_constructor_args=(first.root, first.round, recipe, student, threads),
-            batch_size=_batch_size(todo, recipe.teacher.workers, SAMPLE_BATCH),
+            fn_constructor_args=(root, round_, recipe, student, _threads(recipe.teacher.workers)),
             compute=ray.data.ActorPoolStrategy(size=recipe.teacher.workers),
             num_cpus=1,
         )
+    else:
+        rows = rows.flat_map(partial(_sampled, root=root, round_=round_), num_cpus=0.5)
     if judge:
         rows = rows.map_batches(
             Judge,
-            fn_constructor_args=(first.root, first.round, recipe),
-            batch_size=_batch_size(todo, recipe.sandbox.workers, JUDGE_BATCH),
+            fn_constructor_args=(root, round_, recipe),
+            # Samplers pass on slices of the right size; whole shards must be cut.
+            batch_size=None if sample else JUDGE_BATCH,
             compute=ray.data.ActorPoolStrategy(size=recipe.sandbox.workers),
             num_cpus=1,
         )
@@ -69,26 +71,18 @@ def stream(
         on_rows([str(outcome) for outcome in batch["outcome"]] if judge else ["sampled"] * len(batch["shard"]))
 
 
-def _unfinished(row: dict[str, Any], *, root: str, round_: int, sampling: bool, judging: bool) -> list[dict[str, Any]]:
-    """The rows of one shard that still need a sampler or a judge."""
-    shard = Shard(root, round_, int(row["shard"]))
-    samples, verdicts, problems = shard.samples(), shard.verdicts(), shard.problems()
-    rows: list[dict[str, Any]] = []
-    for request in shard.requests():
-        sample = samples.get(request.sample_id)
-        todo = not settled(sample) if sampling else False
-        if judging and not todo and sample is not None:
-            todo = not judged(verdicts.get(request.sample_id), sample)
-        if todo:
-            rows.append(
-                {
-                    "shard": shard.number,
-                    "request": encode(request),
-                    "sample": encode(sample) if sample else "",
-                    "gold": problems[request.problem_id].answer,
-                }
-            )
-    return rows
+def _slices(shard: Shard, step: int) -> list[dict[str, int]]:
+    planned = shard.planned()
+    return [
+        {"shard": shard.number, "start": start, "stop": min(start + step, planned)}
+        for start in range(0, planned, step or 1)
+    ]
+
+
+def _sampled(item: dict[str, Any], *, root: str, round_: int) -> list[dict[str, Any]]:
+    """The samples of a shard that wait for a verdict."""
+    rows = ShardRows(Shard(root, round_, int(item["shard"])))
+    return rows.to_judge(rows.samples.values())
 
 
 @ray.remote(num_cpus=0.5)
@@ -122,11 +116,6 @@ def compact(shard: Shard) -> dict[str, Any]:
             "judge": sorted({verdict.worker for verdict in verdicts.values()}),
         },
     }
-
-
-def _batch_size(todo: int, workers: int, most: int) -> int:
-    """Small runs are handed out in small batches: Ray fills a batch before it looks for a second actor."""
-    return max(1, min(most, todo // (4 * workers)))
 
 
 def _threads(workers: int) -> int:

@@ -5,11 +5,11 @@ The shard is the unit of journal, resume and compaction; its rows are all that e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from pad_ray.flow.journal import JournalReader, journal_folder, shard_name
+from pad_ray.flow.journal import JournalReader, encode, journal_folder, shard_name
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Problem, Request, Sample, Verdict
 from pad_ray.storage import Storage
@@ -43,6 +43,10 @@ class Shard:
         """Everything that was planned."""
         return self.storage.read_rows(self.file("requests"), Request)
 
+    def planned(self) -> int:
+        """How many requests were planned."""
+        return self.storage.count_rows(self.file("requests"))
+
     def samples(self) -> dict[str, Sample]:
         """The best sample of each request so far: a reply before a permanent error before a transient one."""
         found: dict[str, Sample] = {}
@@ -70,6 +74,26 @@ class Shard:
     def _rows(self, noun: str, kind: type[Row]) -> list[Row]:
         compacted = self.storage.read_rows(self.file(noun), kind) if self.storage.exists(self.file(noun)) else []
         return [*compacted, *JournalReader(self.storage, self.round, noun, self.number, kind).new_rows()]
+
+
+class ShardRows:
+    """A shard read into memory by the process that works on it."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.number = shard.number
+        self.requests = shard.requests()
+        self.samples = shard.samples()
+        self._verdicts = shard.verdicts()
+        problems = shard.problems()
+        self._gold = {request.sample_id: problems[request.problem_id].answer for request in self.requests}
+
+    def to_judge(self, samples: Iterable[Sample]) -> list[dict[str, Any]]:
+        """Of these samples, the rows for the judges: those without a verdict that stands."""
+        return [
+            {"shard": self.number, "sample": encode(sample), "gold": self._gold[sample.sample_id]}
+            for sample in samples
+            if not judged(self._verdicts.get(sample.sample_id), sample)
+        ]
 
 
 def settled(sample: Sample | None) -> bool:
