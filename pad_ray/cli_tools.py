@@ -101,7 +101,7 @@ def ask(
 
     settle_environment()
     with Reasoner.load(student) as reasoner:
-        answer = reasoner.solve(question, decode=decode, samples=samples)
+        answer = reasoner.solve(question, decode=decode, samples=samples if decode == "vote" else 1)
     if as_json:
         typer.echo(json.dumps(to_row(answer)))
         return
