@@ -149,6 +149,7 @@ class _Writing:
     ) -> None:
         try:
             if kind is None and self.publish:
+                _sync(self.temporary)
                 self.temporary.replace(self.target)
         except OSError as failure:
             raise _cannot_write(self.target, failure) from failure
@@ -156,6 +157,15 @@ class _Writing:
             self.temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise _cannot_write(self.target, error) from error
+
+
+def _sync(path: Path) -> None:
+    # Without it a power cut may leave the new name with no content.
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _cannot_write(target: Path, error: OSError) -> StorageError:
@@ -203,11 +213,24 @@ def _plain(value: Any) -> Any:
         return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    return value.value if isinstance(value, Enum) else value
+    if isinstance(value, Enum):
+        return value.value
+    return _encodable(value) if isinstance(value, str) else value
+
+
+def _encodable(text: str) -> str:
+    # JSON allows half a surrogate pair; UTF-8, and so Arrow, does not.
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
 
 
 to_row = _plain
-"""A record as plain dicts and lists, ready for JSON or Arrow."""
+"""A record as plain dicts and lists, ready for JSON or Arrow; a lone surrogate in a text becomes its escape."""
 
 
 def from_row(kind: type[Row], row: dict[str, Any]) -> Row:

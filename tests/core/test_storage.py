@@ -41,6 +41,19 @@ def test_a_failed_write_leaves_the_old_content_and_no_litter(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
+def test_a_new_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[list[str]] = []
+    monkeypatch.setattr("os.fsync", lambda _: names.append([path.name for path in tmp_path.iterdir()]))
+    Storage(tmp_path).write("x", b"new")
+    assert names and all("x" not in there for there in names)
+
+
+def test_half_a_surrogate_pair_becomes_its_escape(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    storage.write_rows("x.parquet", Problem, [Problem("a", "\ud83d?", "é", facts=("\udc00",))])
+    assert storage.read_rows("x.parquet", Problem) == [Problem("a", "\\ud83d?", "é", facts=("\\udc00",))]
+
+
 def test_create_writes_only_once(tmp_path: Path) -> None:
     storage = Storage(tmp_path)
     assert storage.create("x", b"1")
