@@ -42,6 +42,10 @@ class ProblemError(UsageError):
     """A problem file is missing, empty or malformed; the message names the file and the line."""
 
 
+class RecordingError(UsageError):
+    """A recording of a teacher's replies is missing, empty or malformed; the message names the file and the line."""
+
+
 class StudentError(UsageError):
     """The student cannot be found or is not a model."""
 
@@ -59,7 +63,7 @@ class SandboxError(PadRayError):
 
 
 class TeacherError(PadRayError):
-    """The teacher refuses everything (bad key, unknown model, unusable recording)."""
+    """The teacher refuses everything (bad key, unknown model)."""
 
 
 class TrainError(PadRayError):

@@ -1,4 +1,4 @@
-"""JSON Lines in, with errors that name file and line."""
+"""JSON Lines in: rows with errors that name file and line, and the id of a row."""
 
 from __future__ import annotations
 
@@ -32,3 +32,9 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         ) from None
     except (OSError, UnicodeDecodeError, EOFError) as error:
         raise ProblemError(f"cannot read {path}: {error}.") from error
+
+
+def row_id(row: dict[str, Any], *keys: str) -> str | None:
+    """The first id that a row holds under one of the keys, as text; 0 is an id, empty text and booleans are none."""
+    values = (row.get(key) for key in keys)
+    return next((str(value) for value in values if value not in (None, "") and not isinstance(value, bool)), None)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pad_ray.errors import ProblemError
+from pad_ray.jsonl import row_id
 from pad_ray.problems.sources import rows
 from pad_ray.records import Problem, Step
 
@@ -22,7 +23,8 @@ class Intake:
     problems: list[Problem]
     """Unique problems with an answer, in the order of their sources."""
     dropped: Counter[str] = field(default_factory=Counter[str])
-    """Rows left out, by reason: `no_answer`, `duplicate`, `in_evaluation`, `over_limit`."""
+    """Rows left out, by reason: `no_answer`, `duplicate`, `conflicting_answer` (the first is kept), `in_evaluation`,
+    `over_limit`."""
 
 
 def take_in(
@@ -40,7 +42,7 @@ def take_in(
     uris = [uris] if isinstance(uris, str) else list(uris)
     intake = Intake([])
     ids: dict[str, str] = {}
-    questions: set[str] = set()
+    answers: dict[str, str] = {}
     held_out = {_normal(problem.question) for problem in exclude}
     read = 0
     for uri in uris:
@@ -57,13 +59,14 @@ def take_in(
                     f"{place}: the id {problem.problem_id!r} stands for two different questions.",
                     hint="Give each problem its own id, or none: then it is made from the content.",
                 )
-            elif question in questions:
-                intake.dropped["duplicate"] += 1
+            elif question in answers:
+                same = answers[question] == _normal(problem.answer)
+                intake.dropped["duplicate" if same else "conflicting_answer"] += 1
             elif limit is not None and len(intake.problems) >= limit:
                 intake.dropped["over_limit"] += 1
             else:
                 ids[problem.problem_id] = question
-                questions.add(question)
+                answers[question] = _normal(problem.answer)
                 intake.problems.append(problem)
     if not intake.problems:
         raise ProblemError(_nothing_left(split, uris, read, intake.dropped))
@@ -78,16 +81,15 @@ def to_problem(row: dict[str, Any], place: str, split: str, uri: str = "") -> Pr
             f"{place}: the key 'question' is missing or empty.", hint="Each row needs question and answer."
         )
     answer, rationale = _answer(row.get("answer"), place)
-    identity = row.get("problem_id") or row.get("id")
     return Problem(
-        problem_id=str(identity) if identity else _content_id(question, answer),
+        problem_id=row_id(row, "problem_id", "id") or _content_id(question, answer),
         question=question.strip(),
         answer=answer,
         source=str(row.get("source") or Path(uri).stem),
         split=split,
         rationale=str(row.get("rationale") or rationale),
-        steps=tuple(_step(step, place) for step in row.get("steps") or ()),
-        facts=tuple(str(fact) for fact in row.get("facts") or ()),
+        steps=tuple(_step(step, place) for step in _list(row, "steps", place)),
+        facts=tuple(str(fact) for fact in _list(row, "facts", place)),
     )
 
 
@@ -98,6 +100,15 @@ def _answer(value: Any, place: str) -> tuple[str, str]:
         raise ProblemError(f"{place}: the answer is a JSON {type(value).__name__}; it must be text or a number.")
     rationale, mark, final = str(value).rpartition("####")  # the form of GSM8K: worked solution, mark, answer
     return (final.strip(), rationale.strip()) if mark else (str(value).strip(), "")
+
+
+def _list(row: dict[str, Any], key: str, place: str) -> list[Any]:
+    value = row.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise ProblemError(f"{place}: {key} must be a list, this one is {value!r}.")
+    return value  # pyright: ignore[reportUnknownVariableType]
 
 
 def _step(step: Any, place: str) -> Step:
@@ -114,8 +125,8 @@ def _content_id(question: str, answer: str) -> str:
     return hashlib.sha256(json.dumps([question, answer]).encode()).hexdigest()[:16]
 
 
-def _normal(question: str) -> str:
-    return " ".join(question.split()).casefold()
+def _normal(text: str) -> str:
+    return " ".join(text.split()).casefold()
 
 
 def _nothing_left(split: str, uris: list[str], read: int, dropped: Counter[str]) -> str:

@@ -57,8 +57,12 @@ def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _gym(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
     parts = urlsplit(uri)
     task = parts.netloc
-    options: dict[str, Any] = {name: _number(value) for name, value in parse_qsl(parts.query)}
+    options: dict[str, Any] = {name: _number(value) for name, value in parse_qsl(parts.query, keep_blank_values=True)}
     size, seed = options.pop("size", 100), options.pop("seed", 0)
+    if not isinstance(size, int) or size < 1:
+        raise ProblemError(f"{uri}: size is {size!r}; it must be a whole number of problems, 1 or more.")
+    if not isinstance(seed, int):
+        raise ProblemError(f"{uri}: seed is {seed!r}; it must be a whole number.")
     gym = _import_gym()
     if task not in gym.factory.DATASETS:
         near = difflib.get_close_matches(task, gym.factory.DATASETS, n=3, cutoff=0.4)
@@ -68,7 +72,11 @@ def _gym(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
     except (TypeError, ValueError, AssertionError) as error:
         raise ProblemError(f"{uri}: the task {task!r} does not take these options ({error}).") from error
     for index in range(size):
-        item = dataset[index]
+        try:
+            item = dataset[index]
+        except Exception as error:  # The task's own code runs here, and some tasks check no option before it.
+            given = ", ".join(f"{name}={value!r}" for name, value in options.items()) or "its default options"
+            raise ProblemError(f"{uri}: the task {task!r} fails at item {index} with {given} ({error!r}).") from error
         yield (
             f"{uri} item {index}",
             {

@@ -1,7 +1,7 @@
 """Teacher `recorded`: replies that were paid for earlier, from files.
 
 A row names its problem in `problem_id`, `gsm8k_id` or `question_id` and holds the reply in `text`, `raw` or
-`program` (bare code). k is the running number of a row within its problem, in file order.
+`program` (bare code), the first that is not blank. k is the running number of a row within its problem, in file order.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pad_ray.errors import ProblemError, TeacherError
-from pad_ray.jsonl import json_lines
+from pad_ray.errors import ProblemError, RecordingError
+from pad_ray.jsonl import json_lines, row_id
 from pad_ray.records import Request, Sample
 from pad_ray.storage import resolve_uri
 
@@ -34,9 +34,9 @@ class RecordedTeacher:
     """Answers each Request with the k-th recorded reply of its problem."""
 
     def __init__(self, paths: Sequence[str]) -> None:
-        """Raises TeacherError for files that cannot be read or are no recordings (file and line)."""
+        """Raises RecordingError for files that cannot be read or are no recordings (file and line)."""
         if not paths:
-            raise TeacherError("teacher.path is empty.", hint="Kind recorded needs one or more .jsonl files.")
+            raise RecordingError("teacher.path is empty.", hint="Kind recorded needs one or more .jsonl files.")
         self._replies: dict[str, list[Reply]] = defaultdict(list)
         for path in paths:
             try:
@@ -44,13 +44,17 @@ class RecordedTeacher:
                     problem_id, reply = _reply(row, place)
                     self._replies[problem_id].append(reply)
             except ProblemError as error:
-                raise TeacherError(f"teacher.path: {error.message}", hint=error.hint) from None
+                raise RecordingError(f"teacher.path: {error.message}", hint=error.hint) from None
         if not self._replies:
-            raise TeacherError(f"teacher.path: no replies in {', '.join(paths)}.")
+            raise RecordingError(f"teacher.path: no replies in {', '.join(paths)}.")
 
     def recorded(self, problem_id: str) -> int:
         """How many replies there are for a problem."""
         return len(self._replies.get(problem_id, ()))
+
+    def unmatched(self, problem_ids: set[str]) -> int:
+        """How many replies are about none of these problems."""
+        return sum(len(replies) for problem_id, replies in self._replies.items() if problem_id not in problem_ids)
 
     def sample(self, requests: Sequence[Request]) -> Iterator[Sample]:
         """One Sample per Request, in their order; a reply that was never recorded is a permanent error."""
@@ -73,19 +77,27 @@ class RecordedTeacher:
 
 
 def _reply(row: dict[str, Any], place: str) -> tuple[str, Reply]:
-    problem_id = next((row[key] for key in _IDS if row.get(key)), None)
+    problem_id = row_id(row, *_IDS)
     if problem_id is None:
-        raise TeacherError(f"{place}: a recorded reply must name its problem in one of {', '.join(_IDS)}.")
-    field = next((key for key in _TEXTS if isinstance(row.get(key), str)), None)
-    if field is None:
-        raise TeacherError(f"{place}: a recorded reply must hold its text in one of {', '.join(_TEXTS)}.")
+        raise RecordingError(f"{place}: a recorded reply must name its problem in one of {', '.join(_IDS)}.")
+    texts = [key for key in _TEXTS if isinstance(row.get(key), str)]
+    if not texts:
+        raise RecordingError(f"{place}: a recorded reply must hold its text in one of {', '.join(_TEXTS)}.")
+    field = next((key for key in texts if row[key].strip()), texts[0])
     text = row[field]
     reply = Reply(
         # A bare program is fenced, so that every reply is parsed alike.
-        text=f"```python\n{text}\n```" if field == "program" and text else text,
+        text=f"```python\n{text}\n```" if field == "program" and text.strip() else text,
         finish_reason=str(row.get("finish_reason") or "stop"),
-        prompt_tokens=int(row.get("prompt_tokens") or 0),
-        completion_tokens=int(row.get("completion_tokens") or 0),
+        prompt_tokens=_count(row, "prompt_tokens", place),
+        completion_tokens=_count(row, "completion_tokens", place),
         entry=str(row.get("entry") or ""),
     )
-    return str(problem_id), reply
+    return problem_id, reply
+
+
+def _count(row: dict[str, Any], key: str, place: str) -> int:
+    try:
+        return int(row.get(key) or 0)
+    except (TypeError, ValueError, OverflowError):
+        raise RecordingError(f"{place}: {key} is {row[key]!r}; it must be a whole number, or absent.") from None

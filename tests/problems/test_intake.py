@@ -40,6 +40,12 @@ def test_a_row_without_id_gets_one_from_its_content(tmp_path: Path) -> None:
     assert first.problem_id == second.problem_id != ""
 
 
+def test_zero_is_an_id_and_a_boolean_is_none(tmp_path: Path) -> None:
+    rows = [row(1, id=0), row(2, id=False), row(3, problem_id="", id=3)]
+    ids = [problem.problem_id for problem in take_in(write(tmp_path / "p.jsonl", *rows), "train").problems]
+    assert (ids[0], len(ids[1]), ids[2]) == ("0", 16, "3")
+
+
 def test_the_mark_of_gsm8k_separates_rationale_and_answer(tmp_path: Path) -> None:
     (problem,) = take_in(write(tmp_path / "a.jsonl", {"question": "a", "answer": "2+2=4\n#### 4"}), "train").problems
     assert (problem.answer, problem.rationale) == ("4", "2+2=4")
@@ -58,7 +64,13 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
     held_out = [Problem("e", row(5)["question"], "6")]
     intake = take_in(write(tmp_path / "p.jsonl", *rows), "train", limit=1, exclude=held_out)
     assert [problem.problem_id for problem in intake.problems] == ["p1"]
-    assert intake.dropped == {"duplicate": 2, "no_answer": 2, "in_evaluation": 1, "over_limit": 1}
+    assert intake.dropped == {
+        "duplicate": 1,
+        "conflicting_answer": 1,
+        "no_answer": 2,
+        "in_evaluation": 1,
+        "over_limit": 1,
+    }
 
 
 @pytest.mark.parametrize(
@@ -71,6 +83,9 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
         ([row(1), row(1) | {"question": "other"}], r"p\.jsonl:2: the id 'p1' stands for two different questions"),
         ([row(1, answer=[1])], r"p\.jsonl:1: the answer is a JSON list"),
         ([row(1, steps=[{"x": 1}])], r"p\.jsonl:1: a step must hold"),
+        ([row(1, steps=3)], r"p\.jsonl:1: steps must be a list, this one is 3"),
+        ([row(1, steps=[3])], r"p\.jsonl:1: a step must hold"),
+        ([row(1, facts=3)], r"p\.jsonl:1: facts must be a list, this one is 3"),
         ([], "are empty: no rows"),
         ([row(1, answer=None)], "none can be used: 1 no_answer"),
     ],
@@ -88,6 +103,11 @@ def test_bad_rows_are_named_by_file_and_line(tmp_path: Path, rows: list[Any], sa
         ("table.csv", "neither"),
         ("ftp://x/y.jsonl", "unknown scheme 'ftp'"),
         ("gym://lmc", "no gym task 'lmc'. Near: lcm"),
+        ("gym://lcm?size=abc", r"gym://lcm\?size=abc: size is 'abc'"),
+        ("gym://lcm?size=0", r"size=0: size is 0"),
+        ("gym://lcm?size=-1", r"size=-1: size is -1"),
+        ("gym://lcm?seed=zz", r"seed=zz: seed is 'zz'"),
+        ("gym://lcm?max_value=2.5", r"gym://lcm\?max_value=2\.5: .* fails at item 0 with max_value=2\.5"),
         ("gym://lcm?colour=blue", "does not take these options"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pad_ray.errors import TeacherError
+from pad_ray.errors import RecordingError
 from pad_ray.records import Request
 from pad_ray.teacher.recorded import RecordedTeacher
 
@@ -41,6 +41,12 @@ def test_a_bare_program_is_parsed_as_code_whatever_it_starts_with(tmp_path: Path
     assert parse(sample.text).program == "for i in range(3):\n    ans = i\n"
 
 
+def test_the_first_text_that_is_not_blank_is_the_reply(tmp_path: Path) -> None:
+    rows = [{"problem_id": 0, "text": " ", "raw": "second"}, {"problem_id": 0, "text": "", "program": ""}]
+    teacher = RecordedTeacher([recording(tmp_path / "r", *rows)])
+    assert [sample.text for sample in teacher.sample([request("0", 0), request("0", 1)])] == ["second", ""]
+
+
 def test_a_reply_that_was_not_recorded_is_a_permanent_error_of_its_own_row(tmp_path: Path) -> None:
     path = recording(tmp_path / "r", {"problem_id": "a", "text": "x"})
     good, bad = RecordedTeacher([path]).sample([request("a", 0), request("a", 1)])
@@ -50,17 +56,22 @@ def test_a_reply_that_was_not_recorded_is_a_permanent_error_of_its_own_row(tmp_p
 
 @pytest.mark.parametrize(
     ("rows", "said"),
-    [([{"text": "x"}], ":1: a recorded reply must name its problem"), ([{"id": "a", "problem_id": "a"}], ":1: .*text")],
+    [
+        ([{"text": "x"}], ":1: a recorded reply must name its problem"),
+        ([{"id": "a", "problem_id": "a"}], ":1: .*text"),
+        ([{"problem_id": "a", "text": "x", "prompt_tokens": "n/a"}], ":1: prompt_tokens is 'n/a'"),
+    ],
 )
 def test_a_row_that_is_no_reply_is_named(tmp_path: Path, rows: list[dict[str, Any]], said: str) -> None:
-    with pytest.raises(TeacherError, match=said):
+    with pytest.raises(RecordingError, match=said) as raised:
         RecordedTeacher([recording(tmp_path / "r", *rows)])
+    assert raised.value.exit_code == 2
 
 
 def test_an_empty_or_missing_recording_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TeacherError, match="no replies"):
+    with pytest.raises(RecordingError, match="no replies"):
         RecordedTeacher([recording(tmp_path / "r")])
-    with pytest.raises(TeacherError, match=r"teacher\.path: there is no file"):
+    with pytest.raises(RecordingError, match=r"teacher\.path: there is no file"):
         RecordedTeacher([str(tmp_path / "nowhere")])
-    with pytest.raises(TeacherError, match=r"teacher\.path is empty"):
+    with pytest.raises(RecordingError, match=r"teacher\.path is empty"):
         RecordedTeacher([])
