@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import secrets
 import threading
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from pad_ray.errors import LeaseError
+from pad_ray.owner import is_alive, machine, owner
 from pad_ray.storage import Storage
 
 NAME = "lease.json"
@@ -30,14 +28,13 @@ class Lease:
 
     def __enter__(self) -> Lease:
         while not self.storage.create(NAME, self._content()):
-            holder = self._read()
-            if holder and _alive(holder):
+            if is_held(self.storage):
+                holder = _read(self.storage) or {}
                 raise LeaseError(
-                    f"the run folder {self.storage} is in use by process {holder['pid']} on {holder['host']}.",
+                    f"the run folder {self.storage} is in use by process {holder.get('pid')} on {holder.get('host')}.",
                     hint="Wait for it, stop it, or choose another --run-dir.",
                 )
-            self.storage.delete(NAME)
-        self.check()
+            self._set_aside()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
         self._thread.start()
         return self
@@ -47,58 +44,49 @@ class Lease:
     ) -> None:
         self._stop.set()
         self._thread.join()
-        if (self._read() or {}).get("token") == self.token:
+        if (_read(self.storage) or {}).get("token") == self.token:
             self.storage.delete(NAME)
 
     def check(self) -> None:
         """Raises LeaseError if another process took the run over (this one was silent for too long)."""
-        holder = self._read()
-        if holder is not None and holder["token"] != self.token:
+        holder = _read(self.storage) or {}
+        if holder.get("token") != self.token:
+            by = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
             raise LeaseError(
-                f"the run folder {self.storage} was taken over by process {holder['pid']} on {holder['host']}.",
+                f"the run folder {self.storage} was taken over by {by}.",
                 hint="This process stops; nothing finished is lost.",
             )
 
+    def _set_aside(self) -> None:
+        # By rename, so that of several processes that see the same stale lease only one removes it. Whoever was slow
+        # and caught the new lease of a faster one puts it back.
+        aside = f".{NAME}.{self.token}"
+        if not self.storage.rename(NAME, aside):
+            return
+        if is_held(self.storage, aside):
+            self.storage.create(NAME, self.storage.read(aside))
+        self.storage.delete(aside)
+
     def _renew(self) -> None:
         while not self._stop.wait(RENEW_S):
-            if (self._read() or {}).get("token") != self.token:
+            if (_read(self.storage) or {}).get("token") != self.token:
                 return
             self.storage.write(NAME, self._content())
 
     def _content(self) -> bytes:
-        holder = {
-            "token": self.token,
-            "host": platform.node(),
-            "machine": _machine(),
-            "pid": os.getpid(),
-            "started": _started(os.getpid()),
-            "expires": time.time() + EXPIRES_S,
-        }
-        return json.dumps(holder).encode()
-
-    def _read(self) -> dict[str, Any] | None:
-        return json.loads(self.storage.read(NAME)) if self.storage.exists(NAME) else None
+        return json.dumps({**owner(), "token": self.token, "expires": time.time() + EXPIRES_S}).encode()
 
 
-def _alive(holder: dict[str, Any]) -> bool:
-    if holder["machine"] == _machine():
-        return _started(holder["pid"]) == holder["started"] != ""
-    return time.time() < holder["expires"]
+def is_held(storage: Storage, name: str = NAME) -> bool:
+    """Whether a living process holds the run folder. A lease that cannot be read (power was lost) is nobody's."""
+    holder = _read(storage, name)
+    if holder is None:
+        return False
+    return is_alive(holder) and (holder["machine"] == machine() or time.time() < holder["expires"])
 
 
-def _machine() -> str:
-    """This boot of this kernel, seen from this process namespace; process ids mean something only inside it."""
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{boot.read_text().strip()}:{os.readlink('/proc/self/ns/pid')}" if boot.exists() else platform.node()
-
-
-def _started(pid: int) -> str:
-    """When a process started, so that a reused process id is not taken for the holder; empty if it is gone."""
+def _read(storage: Storage, name: str = NAME) -> dict[str, Any] | None:
     try:
-        if Path("/proc").is_dir():
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            return "" if fields[0] == "Z" else fields[19]
-        os.kill(pid, 0)
-    except OSError:
-        return ""
-    return "running"
+        return json.loads(storage.path(name).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from pad_ray.errors import BudgetReached, PadRayError, RecipeError
+from pad_ray.errors import BudgetReached, PadRayError, RecipeError, UsageError
 from pad_ray.lease import Lease
 from pad_ray.manifest import Manifest, Stage, StageName, load_manifest
 from pad_ray.recipe import Recipe
@@ -30,6 +30,16 @@ class Run:
         """The record of a finished stage, else None; with calls that failed for a passing reason it is not finished."""
         stage = self.manifest.find(round_, name)
         return stage if stage and stage.state == "done" and not stage.counts.get("transient") else None
+
+    def require(self, round_: int, name: StageName) -> None:
+        """Raises UsageError unless a stage that the next one builds on is finished."""
+        stage = self.manifest.find(round_, name)
+        if stage is None or stage.state != "done":
+            who = "" if round_ == 0 else f" --round {round_}"
+            raise UsageError(
+                f"round {round_} has no finished stage {name!r}, which comes first.",
+                hint=f"Run `pad-ray {name} …{who}` or let `pad-ray distill` do everything in order.",
+            )
 
     @property
     def complete(self) -> bool:
@@ -76,15 +86,8 @@ def open_run(recipe: Recipe, run_dir: str = "") -> Iterator[Run]:
     StorageError if it cannot be written.
     """
     storage = Storage(run_dir or recipe.storage.run_dir or f"runs/{recipe.name}")
-    manifest = load_manifest(storage)
-    if manifest is not None and not any(stage.state == "done" for stage in manifest.stages):
-        manifest = None  # Nothing was ever finished here (a mistyped path, say): the recipe may still change.
-    if manifest is not None:
-        _check_same(recipe, storage)
     with Lease(storage) as lease:
-        if manifest is None:
-            storage.write("recipe.yaml", recipe.to_yaml().encode())
-            manifest = Manifest(recipe_hash=recipe.hash(), facts=_facts())
+        manifest = _manifest(recipe, storage)
         manifest.state, manifest.error = "running", ""
         run = Run(recipe, storage, manifest, lease)
         for stage in manifest.stages:
@@ -105,6 +108,17 @@ def open_run(recipe: Recipe, run_dir: str = "") -> Iterator[Run]:
 def stored_recipe(storage: Storage) -> Recipe:
     """The recipe that a run folder was made with."""
     return parse_recipe(yaml.safe_load(storage.read("recipe.yaml")), f"{storage}/recipe.yaml")
+
+
+def _manifest(recipe: Recipe, storage: Storage) -> Manifest:
+    """The manifest to go on with; nothing is written into a folder that is refused."""
+    manifest = load_manifest(storage)
+    # Where nothing was ever finished (a mistyped path, say) the recipe may still change.
+    if manifest is not None and any(stage.state == "done" for stage in manifest.stages):
+        _check_same(recipe, storage)
+        return manifest
+    storage.write("recipe.yaml", recipe.to_yaml().encode())
+    return Manifest(recipe_hash=recipe.hash(), facts=_facts())
 
 
 def _check_same(recipe: Recipe, storage: Storage) -> None:

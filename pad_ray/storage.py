@@ -1,7 +1,7 @@
 """One interface to the run folder: whole files in, whole files out, every write atomic.
 
 Paths are relative to the root and use `/`. Folders today; the interface holds nothing that an object store lacks
-(no append, no rename, no locks beyond create-if-absent), so that `s3://` roots fit behind it.
+(no append, no rename of folders, no locks beyond create-if-absent), so that `s3://` roots fit behind it.
 """
 
 from __future__ import annotations
@@ -71,6 +71,16 @@ class Storage:
                 os.link(temporary, target)
             except FileExistsError:
                 return False
+        return True
+
+    def rename(self, name: str, new: str) -> bool:
+        """Give a file another name; returns whether it was there. Of several callers only one gets it."""
+        try:
+            self.path(name).rename(self.path(new))
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise _cannot_write(self.path(new), error) from error
         return True
 
     def writing(self, name: str, *, publish: bool = True) -> _Writing:

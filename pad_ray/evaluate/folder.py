@@ -108,8 +108,7 @@ def read_answers(storage: Storage, folder: str) -> list[GradedAnswer]:
 def write_answers(storage: Storage, folder: str, answers: Iterable[GradedAnswer]) -> None:
     """Write answers.jsonl, whole or not at all."""
     lines = (json.dumps(to_row(answer), ensure_ascii=False) + "\n" for answer in answers)
-    # A program may print half a surrogate pair; written as \udxxx it is what JSON itself would write.
-    storage.write(f"{folder}/answers.jsonl", "".join(lines).encode("utf-8", "backslashreplace"))
+    storage.write(f"{folder}/answers.jsonl", "".join(lines).encode())
 
 
 _DAMAGED = "Delete it to have it made again."

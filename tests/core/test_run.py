@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pad_ray.errors import BudgetReached, LeaseError, RecipeError, StorageError
+from pad_ray.lease import Lease
 from pad_ray.manifest import Manifest, load_manifest
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import parse_recipe
@@ -49,6 +50,20 @@ def test_a_folder_of_another_recipe_is_refused_and_the_key_is_named(tmp_path: Pa
     with pytest.raises(RecipeError, match=r"seed: 0 in the run, 5 now"), open_run(recipe(seed=5), str(tmp_path)):
         pass
     assert (tmp_path / "manifest.json").read_bytes() == before
+    assert not (tmp_path / "lease.json").exists()
+
+
+def test_a_folder_is_read_only_once_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[bool] = []
+
+    def load(storage: Storage) -> Manifest | None:
+        held.append(storage.exists("lease.json"))
+        return load_manifest(storage)
+
+    monkeypatch.setattr("pad_ray.run.load_manifest", load)
+    with open_run(recipe(), str(tmp_path)):
+        pass
+    assert held == [True]
 
 
 def test_a_folder_where_nothing_was_finished_takes_a_corrected_recipe(tmp_path: Path) -> None:
@@ -63,8 +78,11 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         pass
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 99, "new_field": []}))
+    before = path.read_bytes()
     with pytest.raises(RecipeError, match="format_version 99"), open_run(recipe(), str(tmp_path)):
         pass
+    assert path.read_bytes() == before
+    assert not (tmp_path / "lease.json").exists()
 
 
 def test_a_broken_manifest_is_named(tmp_path: Path) -> None:
@@ -109,3 +127,35 @@ def test_a_process_that_lost_its_lease_writes_nothing_more(tmp_path: Path) -> No
         lease = json.loads((tmp_path / "lease.json").read_text())
         (tmp_path / "lease.json").write_text(json.dumps(lease | {"token": "another"}))
         run.save()
+
+
+def test_a_lease_that_was_deleted_is_lost(tmp_path: Path) -> None:
+    with pytest.raises(LeaseError, match="its lease is gone"), open_run(recipe(), str(tmp_path)) as run:
+        (tmp_path / "lease.json").unlink()
+        run.save()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 1}'])
+def test_an_unreadable_lease_holds_nothing(tmp_path: Path, content: str) -> None:
+    (tmp_path / "lease.json").write_text(content)
+    with open_run(recipe(), str(tmp_path)):
+        pass
+
+
+def test_of_two_that_take_over_a_dead_lease_only_one_wins(tmp_path: Path) -> None:
+    dead = {"token": "t", "host": "other", "machine": "other", "pid": 1, "started": "1", "expires": 1}
+    (tmp_path / "lease.json").write_text(json.dumps(dead))
+    first = Lease(Storage(tmp_path))
+
+    class Overtaken(Storage):
+        """The first takes over after the second has found the lease dead, and before it removes it."""
+
+        def rename(self, name: str, new: str) -> bool:
+            first.__enter__()
+            return super().rename(name, new)
+
+    with pytest.raises(LeaseError, match="in use"), Lease(Overtaken(tmp_path)):
+        pass
+    first.check()
+    first.__exit__(None, None, None)
+    assert not list(tmp_path.iterdir())
