@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,7 +26,7 @@ from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode, SandboxSettings
 from pad_ray.records import Problem
 from pad_ray.sandbox import Sandbox
-from pad_ray.storage import Storage
+from pad_ray.storage import Storage, to_row
 from pad_ray.thoughts.program import parse, student_prompt
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class EvaluateJob:
     """What summary.json calls the student; empty: its folder."""
     problems_name: str = ""
     """What summary.json calls the problems; empty: their file."""
+    dropped: Mapping[str, int] | None = None
+    """Problems that were left out before, by reason, for summary.json; None: it says nothing of them."""
 
 
 def evaluate(job: EvaluateJob, on_progress: Progress | None = None) -> dict[str, Any]:
@@ -71,10 +73,10 @@ def evaluate(job: EvaluateJob, on_progress: Progress | None = None) -> dict[str,
     the folder already holds another evaluation.
     """
     storage = Storage(job.root)
-    if summary := read_json(storage, f"{job.out}/summary.json"):
-        _check_same(job, summary, str(storage.path(job.out)))
+    problems = storage.read_rows(job.problems, Problem)
+    if summary := finished(job, problems):
         return summary
-    problems = _problems(storage, job)
+    problems = _gradable(problems, job)
 
     import ray
 
@@ -89,7 +91,27 @@ def evaluate(job: EvaluateJob, on_progress: Progress | None = None) -> dict[str,
     return read_json(storage, f"{job.out}/summary.json")
 
 
-def _facts(job: EvaluateJob) -> dict[str, Any]:
+def finished(job: EvaluateJob, problems: Sequence[Problem]) -> dict[str, Any]:
+    """The summary, if the folder already holds this evaluation of these problems, else {}.
+
+    Raises UsageError if it holds another one.
+    """
+    storage = Storage(job.root)
+    summary = read_json(storage, f"{job.out}/summary.json")
+    differences = [
+        f"{key}: {summary.get(key)!r} there, {value!r} now"
+        for key, value in _facts(job, problems[: job.limit]).items()
+        if summary and summary.get(key) != value
+    ]
+    if differences:
+        raise UsageError(
+            f"{storage.path(job.out)} holds another evaluation ({'; '.join(differences)}).",
+            hint="Choose another folder, or delete it.",
+        )
+    return summary
+
+
+def _facts(job: EvaluateJob, problems: Sequence[Problem]) -> dict[str, Any]:
     """What summary.json says of the job; two evaluations that differ in it are not the same."""
     return {
         "decode": job.decode.kind,
@@ -99,24 +121,17 @@ def _facts(job: EvaluateJob) -> dict[str, Any]:
         "seed": job.seed,
         "max_tokens": job.decode.max_tokens,
         "limit": job.limit,
+        "problems_hash": _content_hash(problems),
     }
 
 
-def _check_same(job: EvaluateJob, summary: dict[str, Any], folder: str) -> None:
-    differences = [
-        f"{key}: {summary.get(key)!r} there, {value!r} now"
-        for key, value in _facts(job).items()
-        if summary.get(key) != value
-    ]
-    if differences:
-        raise UsageError(
-            f"{folder} holds another evaluation ({'; '.join(differences)}).",
-            hint="Choose another folder, or delete it.",
-        )
+def _content_hash(problems: Sequence[Problem]) -> str:
+    content = [to_row([problem.problem_id, problem.question, problem.answer]) for problem in problems]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 
 
-def _problems(storage: Storage, job: EvaluateJob) -> list[Problem]:
-    problems = storage.read_rows(job.problems, Problem)[: job.limit]
+def _gradable(problems: list[Problem], job: EvaluateJob) -> list[Problem]:
+    problems = problems[: job.limit]
     name = job.problems_name or job.problems
     if not problems:
         raise ProblemError(f"{name} holds no problems, so there is nothing to measure.")
@@ -150,7 +165,8 @@ def _evaluate_here(job: EvaluateJob, problems: list[Problem]) -> Iterator[int]:
         seconds = time.monotonic() - started
         level = box.level
     write_answers(storage, job.out, answers)
-    summary = summarise(answers, seconds=seconds, sandbox=level, **_facts(job))
+    dropped = {} if job.dropped is None else {"dropped": dict(job.dropped)}
+    summary = summarise(answers, seconds=seconds, sandbox=level, **_facts(job, problems), **dropped)
     storage.write(f"{job.out}/summary.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
 
 

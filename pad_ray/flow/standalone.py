@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pad_ray.errors import UsageError
-from pad_ray.evaluate.run import EvaluateJob, evaluate
+from pad_ray.evaluate.run import EvaluateJob, evaluate, finished
 from pad_ray.flow.progress import Reporter
 from pad_ray.problems import take_in
 from pad_ray.recipe import Decode, SandboxSettings
@@ -36,7 +36,7 @@ def evaluate_student(
     except ValidationError as error:
         raise UsageError(f"--decode: {decode!r} is not available ({error.errors()[0]['msg']}).") from None
     storage = Storage(out)
-    storage.write_rows("problems.parquet", Problem, take_in(problems, "evaluation").problems)
+    intake = take_in(problems, "evaluation")
     job = EvaluateJob(
         root=str(storage),
         problems="problems.parquet",
@@ -48,7 +48,12 @@ def evaluate_student(
         limit=limit,
         student_name=student,
         problems_name=problems,
+        dropped=dict(intake.dropped),
     )
+    if summary := finished(job, intake.problems):
+        return summary
+    # Only now: the problems of another evaluation stay beside its answers.
+    storage.write_rows(job.problems, Problem, intake.problems)
     with reporter.bar("evaluate", 0, "problems") as bar:
 
         def show(done: int, total: int) -> None:

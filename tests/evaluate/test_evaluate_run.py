@@ -12,6 +12,8 @@ from pad_ray.decode.engine import Completion
 from pad_ray.errors import ProblemError, StudentError, UsageError
 from pad_ray.evaluate.folder import read_answers
 from pad_ray.evaluate.run import EvaluateJob, answer_batch, evaluate
+from pad_ray.flow.progress import Reporter
+from pad_ray.flow.standalone import evaluate_student
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode, SandboxSettings
 from pad_ray.records import Problem
@@ -137,11 +139,41 @@ def test_a_student_is_measured_once_and_its_answers_are_kept(tmp_path: Path) -> 
     assert [one.outcome for one in answers[:2]] == [Outcome.CORRECT, Outcome.WRONG_ANSWER]
     assert answers[0].program == RIGHT and sum(one.tokens for one in answers) == summary["tokens"]
 
-    # Finished is finished: neither the student nor the problems are needed again.
-    assert evaluate(job(storage.root, tmp_path / "gone", problems="gone.parquet", limit=3)) == summary
+    # Finished is finished: the student is not needed again.
+    assert evaluate(job(storage.root, tmp_path / "gone", limit=3)) == summary
     # But another question is never answered with an old result.
     with pytest.raises(UsageError, match=r"holds another evaluation .*seed: 0 there, 1 now"):
         evaluate(job(storage.root, student, limit=3, seed=1))
+    storage.write_rows("problems/eval/easy.parquet", Problem, [*problems[:2], problem(2, answer="8")])
+    with pytest.raises(UsageError, match=r"holds another evaluation \(problems_hash: "):
+        evaluate(job(storage.root, student, limit=3))
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_changed_problems_never_get_the_result_of_the_old_ones(tmp_path: Path) -> None:
+    def measure(*rows: dict[str, object]) -> dict[str, object]:
+        (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        reporter = Reporter()
+        return evaluate_student(
+            str(student),
+            str(tmp_path / "p.jsonl"),
+            out,
+            decode="greedy",
+            samples=1,
+            limit=None,
+            seed=0,
+            reporter=reporter,
+        )
+
+    student, out = make_tiny_student(tmp_path / "student"), tmp_path / "out"
+    first: dict[str, object] = {"id": 1, "question": "1 + 1? \ud83d", "answer": 2}
+    summary = measure(first, first, {"question": "2 + 2?"})
+    assert (summary["n"], summary["dropped"]) == (1, {"duplicate": 1, "no_answer": 1})
+    assert measure(first) == summary
+    kept = (out / "problems.parquet").read_bytes()
+    with pytest.raises(UsageError, match="problems_hash"):
+        measure(first | {"answer": 3})
+    assert (out / "problems.parquet").read_bytes() == kept
 
 
 @pytest.mark.usefixtures("ray_session")
