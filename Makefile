@@ -70,4 +70,4 @@ bench: install
 	for file in bench/sandbox.py bench/training.py bench/serve.py bench/startup.py; do $(PY) $$file || exit 1; done
 
 clean:
-	rm -rf runs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pad_ray.recipe import Recipe
     from pad_ray.run import Run
 
+_OVERRIDE = re.compile(r"[a-z_]+(\.\w+)*=")
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM."""
 
@@ -51,11 +53,16 @@ def distill(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
     from pad_ray.evaluate.report import write_report
     from pad_ray.evaluate.table import final_table
     from pad_ray.flow.plan import plan as write_plan
+    from pad_ray.flow.plan import sentences
 
     with _run(arguments, run_dir) as (run, reporter):
         write_plan(run, 0)
-        if not run.complete:
-            with _ray():
+        for sentence in sentences(run):
+            reporter.say(f"  {sentence}")
+        if run.complete:
+            reporter.say(f"  nothing is left to do: all {len(run.manifest.stages)} stages are finished and reused")
+        else:
+            with _ray(run.recipe):
                 from pad_ray.refine.rounds import distill as loop
 
                 loop(run, reporter)
@@ -68,14 +75,12 @@ def distill(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
 def plan(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
     """Read the problems and write every request, before anything is asked."""
     from pad_ray.flow.plan import plan as write_plan
+    from pad_ray.flow.plan import sentences
 
     with _run(arguments, run_dir) as (run, reporter):
         write_plan(run, 0)
-        if stage := run.done(0, "plan"):
-            requests, problems = stage.new + stage.reused, stage.counts["problems"]
-            reporter.say(
-                f"{requests} requests for {problems} problems; left out: {stage.counts['dropped'] or 'nothing'}"
-            )
+        for sentence in sentences(run):
+            reporter.say(f"  {sentence}")
 
 
 @app.command()
@@ -84,8 +89,9 @@ def sample(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Roun
     from pad_ray.flow.plan import plan as write_plan
 
     with _run(arguments, run_dir) as (run, reporter):
+        _check_round(run, round_)
         write_plan(run, round_)
-        with _ray():
+        with _ray(run.recipe):
             from pad_ray.flow.sampling import sample_and_judge
 
             sample_and_judge(run, round_, reporter, judge=False)
@@ -94,27 +100,30 @@ def sample(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Roun
 @app.command()
 def judge(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
     """Execute and grade every sampled program that has no verdict yet."""
-    with _run(arguments, run_dir) as (run, reporter), _ray():
+    with _run(arguments, run_dir) as (run, reporter), _ray(run.recipe):
         from pad_ray.flow.sampling import sample_and_judge
 
+        _check_round(run, round_)
         sample_and_judge(run, round_, reporter, sample=False)
 
 
 @app.command()
 def curate(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
     """Turn verified programs into training examples."""
-    with _run(arguments, run_dir) as (run, reporter), _ray():
+    with _run(arguments, run_dir) as (run, reporter), _ray(run.recipe):
         from pad_ray.flow.curating import curate as write_examples
 
+        _check_round(run, round_)
         write_examples(run, round_, reporter)
 
 
 @app.command()
 def train(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
     """Fine-tune the student on the examples of a round."""
-    with _run(arguments, run_dir) as (run, reporter), _ray():
+    with _run(arguments, run_dir) as (run, reporter), _ray(run.recipe):
         from pad_ray.flow.training import train_round
 
+        _check_round(run, round_)
         train_round(run, round_, reporter)
 
 
@@ -133,18 +142,19 @@ def evaluate(
 ) -> None:
     """Measure the student of a run's round, or any student folder on any problems."""
     if not student:
-        with _run(arguments, run_dir) as (run, reporter), _ray():
+        with _run(arguments, run_dir) as (run, reporter), _ray(run.recipe):
             from pad_ray.refine.rounds import evaluate_round
 
+            _check_round(run, round_, first=-1)
             evaluate_round(run, round_, reporter)
         return
     if not problems or not out:
         raise UsageError("evaluate --student also needs --problems and --out.")
-    from pad_ray.flow.cluster import connect
     from pad_ray.flow.progress import Reporter
-    from pad_ray.flow.standalone import evaluate_student
 
-    with connect(), Reporter() as reporter:
+    with Reporter() as reporter, _ray():
+        from pad_ray.flow.standalone import evaluate_student
+
         summary = evaluate_student(
             student, problems, Path(out), decode=decode, samples=samples, limit=limit, seed=seed, reporter=reporter
         )
@@ -182,10 +192,17 @@ def _end(sentence: str, code: int) -> NoReturn:
 def _recipe(arguments: list[str] | None) -> Recipe:
     from pad_ray.recipe_file import load_recipe
 
-    names = [argument for argument in arguments or [] if "=" not in argument]
+    overrides = [argument for argument in arguments or [] if _OVERRIDE.match(argument)]
+    names = [argument for argument in arguments or [] if argument not in overrides]
     if len(names) > 1:
         raise UsageError(f"one recipe is enough, these are {len(names)}: {', '.join(names)}.")
-    return load_recipe(names[0] if names else DEFAULT_RECIPE, [a for a in arguments or [] if "=" in a])
+    return load_recipe(names[0] if names else DEFAULT_RECIPE, overrides)
+
+
+def _check_round(run: Run, round_: int, first: int = 0) -> None:
+    last = run.recipe.refine.rounds
+    if not first <= round_ <= last:
+        raise UsageError(f"--round: {round_} is not between {first} and {last} (refine.rounds of this recipe).")
 
 
 @contextmanager
@@ -198,14 +215,17 @@ def _run(arguments: list[str] | None, run_dir: str) -> Iterator[tuple[Run, Repor
     signal.signal(signal.SIGTERM, _interrupt)
     with open_run(recipe, run_dir) as run, Reporter() as reporter:
         reporter.say(f"pad-ray: recipe {recipe.name} in {run.storage}")
+        for key in recipe.ignored():
+            reporter.say(f"  note: {key} is set, but nothing in this version uses it")
         yield run, reporter
 
 
 @contextmanager
-def _ray() -> Iterator[None]:
+def _ray(recipe: Recipe | None = None) -> Iterator[None]:
     from pad_ray.flow.cluster import connect
 
-    with connect():
+    actors = max(recipe.teacher.workers + recipe.sandbox.workers, recipe.train.workers + 1) if recipe else 1
+    with connect(actors):
         signal.signal(signal.SIGTERM, _interrupt)  # Ray puts its own handler in when it starts
         yield
 

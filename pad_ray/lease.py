@@ -49,13 +49,10 @@ class Lease:
 
     def check(self) -> None:
         """Raises LeaseError if another process took the run over (this one was silent for too long)."""
-        holder = _read(self.storage) or {}
-        if holder.get("token") != self.token:
-            by = f"process {holder['pid']} on {holder['host']}" if holder else "another process"
-            raise LeaseError(
-                f"the run folder {self.storage} was taken over by {by}.",
-                hint="This process stops; nothing finished is lost.",
-            )
+        holder = _read(self.storage)
+        if holder is None or holder["token"] != self.token:
+            how = f"was taken over by process {holder['pid']} on {holder['host']}" if holder else "its lease is gone"
+            raise LeaseError(f"the run folder {self.storage}: {how}.", hint="This process stops; nothing is lost.")
 
     def _set_aside(self) -> None:
         # By rename, so that of several processes that see the same stale lease only one removes it. Whoever was slow
@@ -86,7 +83,10 @@ def is_held(storage: Storage, name: str = NAME) -> bool:
 
 
 def _read(storage: Storage, name: str = NAME) -> dict[str, Any] | None:
+    """The holder of a lease file, or None if there is none that can be read."""
     try:
-        return json.loads(storage.path(name).read_bytes())
+        holder = json.loads(storage.path(name).read_bytes())
     except (FileNotFoundError, ValueError):
         return None
+    whole = isinstance(holder, dict) and {"token", "host", "machine", "pid", "started", "expires"} <= set(holder)
+    return holder if whole else None

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""A name that is a file name everywhere."""
 
 
 class Section(BaseModel):
@@ -25,8 +28,8 @@ class Problems(Section):
 
     train: str | list[str]
     """URI or list of URIs: a .jsonl or .parquet path, or gym://task?size=500&seed=7."""
-    eval: dict[str, str | list[str]] = Field(default_factory=dict[str, str | list[str]])
-    """Evaluation suites by name, each a URI or a list of URIs."""
+    eval: dict[Name, str | list[str]] = Field(default_factory=dict[str, str | list[str]])
+    """Evaluation suites by name (also a folder name), each a URI or a list of URIs."""
     limit: int | None = Field(default=None, ge=1)
     """Use at most this many training problems (the first ones)."""
 
@@ -39,10 +42,10 @@ class Teacher(Section):
     path: str | list[str] = Field(default_factory=list[str])
     """Recording files (.jsonl or .jsonl.gz), for kind recorded."""
     base_url: str = ""
-    """Endpoint, for kinds that call one."""
+    """Endpoint, for kinds that call one; no kind of this version does."""
     model: str = ""
     """Name of the teacher, kept in every request."""
-    samples: int | Literal["all"] = "all"
+    samples: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
     """Replies per problem; all = what is recorded."""
     temperature: float = Field(default=0.7, ge=0, le=5)
     """Sampling temperature; 0 is greedy."""
@@ -51,11 +54,11 @@ class Teacher(Section):
     workers: int = Field(default=2, ge=1)
     """Sampling actors."""
     concurrency: int = Field(default=16, ge=1)
-    """Calls in flight per actor, for kinds that call an endpoint; else the batch of one actor."""
+    """Calls in flight per actor, for kinds that call an endpoint; no kind of this version does."""
     price: dict[Literal["input", "output", "cached"], float] | Literal["unknown_ok"] = "unknown_ok"
-    """Dollars per million tokens, or unknown_ok; recorded replies and the student's own cost nothing."""
+    """Dollars per million tokens, or unknown_ok; the kinds of this version cost nothing."""
     budget_usd: float | None = Field(default=None, ge=0)
-    """Stop, resumable, before spending more than this."""
+    """Most dollars to spend; the kinds of this version spend none."""
 
     @property
     def paths(self) -> list[str]:
@@ -186,13 +189,13 @@ class StorageSettings(Section):
     run_dir: str = ""
     """Run folder; empty: runs/NAME in the working folder."""
     s3_endpoint: str = ""
-    """Endpoint of an S3-compatible server, for run folders that start with s3://."""
+    """Endpoint of an S3-compatible server; run folders on s3:// are not supported yet."""
 
 
 class Recipe(Section):
     """A whole run: problems, teacher, student, and everything between."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: Name
     """Short name of the run."""
     about: str = ""
     """One sentence for `pad-ray recipes`."""
@@ -219,6 +222,12 @@ class Recipe(Section):
             tree[section].pop(key)
         del tree["storage"], tree["about"]
         return tree
+
+    def ignored(self) -> list[str]:
+        """Keys that were set but that nothing in this version uses."""
+        unused = [f"teacher.{key}" for key in ("base_url", "concurrency", "price", "budget_usd")]
+        found = [key for key in unused if key.removeprefix("teacher.") in self.teacher.model_fields_set]
+        return [*found, *(["storage.s3_endpoint"] if self.storage.s3_endpoint else [])]
 
     def hash(self) -> str:
         """Sixteen hex digits of the identity."""

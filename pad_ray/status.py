@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pad_ray.errors import UsageError
+from pad_ray.lease import is_held
 from pad_ray.manifest import Manifest, load_manifest
 from pad_ray.storage import Storage
 
@@ -14,6 +15,11 @@ from pad_ray.storage import Storage
 def status(run_dir: Path) -> dict[str, Any]:
     """The content of `pad-ray status --json`. Raises UsageError for a folder that is no run."""
     manifest = _manifest(run_dir)
+    if manifest.state == "running" and not is_held(Storage(run_dir)):
+        # Killed: nobody was left to write it down.
+        manifest.state = "interrupted"
+        for stage in manifest.stages:
+            stage.state = "partial" if stage.state == "running" else stage.state
     first = manifest.find(0, "judge")
     spends = [stage.counts["spend"] for stage in manifest.stages if "spend" in stage.counts]
     return {
@@ -61,7 +67,7 @@ def show(run_dir: Path, sample_id: str) -> dict[str, Any]:
         row
         for path in sorted(run_dir.glob("round-*/examples/*.parquet"))
         for row in pq.read_table(path, filters=[("problem_id", "=", found["request"]["problem_id"])]).to_pylist()
-        if row["example_id"].partition("!")[0] == sample_id
+        if row["example_id"] == sample_id or row["example_id"].startswith(f"{sample_id}!")
     ]
     return json.loads(json.dumps(found, default=str))
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pad_ray.flow.cluster import quiet_environment
+from pad_ray.flow.cluster import settle_environment
 
-os.environ.update({name: value for name, value in quiet_environment().items() if name not in os.environ})
+settle_environment()
 
 REPO = Path(__file__).resolve().parents[1]
 

@@ -16,7 +16,7 @@ ALL = sorted(path for top in ("pad_ray", "serve", "jobs", "tests", "bench") for 
 # From the bottom up. A module may import from its own layer and from those below.
 LAYERS = [
     {"outcomes", "errors", "records", "", "__version__"},
-    {"storage", "jsonl", "lease", "manifest", "recipe", "recipe_file", "run", "status"},
+    {"storage", "jsonl", "owner", "lease", "manifest", "recipe", "recipe_file", "run", "status"},
     {"teacher", "sandbox", "grading", "curate", "thoughts", "refine", "decode", "problems"},
     {"flow", "train", "refine.rounds", "evaluate", "reasoner"},
     {"cli", "cli_tools", "jobs"},

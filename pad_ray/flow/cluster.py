@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -13,22 +15,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pad_ray.errors import PadRayError
+from pad_ray import errors
+from pad_ray.errors import PadRayError, UsageError
+from pad_ray.owner import is_alive, owner
 
-STAGES = 4
-"""Actor stages that may run at once: reading, sampling, judging, and one for training or evaluation."""
+OWNER = "pad_ray_owner.json"
+"""Says whose a session folder is."""
+
+SPARE_CPUS = 2
+"""Logical CPUs beside the actors of a recipe: for reading, compaction and evaluation."""
 
 
 def quiet_environment() -> dict[str, str]:
-    """Environment of every process we start: no telemetry, loopback only, token authentication, no compilers.
+    """Environment of every process we start: no telemetry, no chatter, no spinning threads.
 
     Must be in place before ray, torch or transformers are imported. Values the user set win.
     """
     return {
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(24),
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # despite its name: a local cluster binds to 127.0.0.1 only
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a report costs up to one poll
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
@@ -44,17 +48,32 @@ def quiet_environment() -> dict[str, str]:
     }
 
 
+def private_environment() -> dict[str, str]:
+    """Environment of a Ray of our own: only this machine reaches it, and only with a token nobody else has.
+
+    A cluster that is joined has its own token, from its environment or the user's token file.
+    """
+    return {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(24),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # despite its name: a local cluster binds to 127.0.0.1 only
+    }
+
+
 def settle_environment() -> None:
-    """Put the quiet environment in place for this process and all it starts."""
-    for name, value in quiet_environment().items():
+    """Put the environment in place for this process and all it starts; before ray or torch are imported."""
+    values = quiet_environment() | ({} if os.environ.get("RAY_ADDRESS") else private_environment())
+    for name, value in values.items():
         os.environ.setdefault(name, value)
 
 
 @contextmanager
-def connect(log_to_driver: bool = False) -> Iterator[None]:
+def connect(actors: int = 4) -> Iterator[None]:
     """Join the cluster of RAY_ADDRESS, or start a private one on this machine that ends with the block.
 
-    A Ray that is already initialised (a notebook, a test session) is used as it is.
+    `actors` is how many actors will run at once: a pool that finds no free logical CPU would wait for ever, so a
+    private Ray gets enough of them, and a cluster that is too small is refused. A Ray that is already initialised
+    (a notebook, a test session) is used as it is. Raises PadRayError.
     """
     settle_environment()
     import ray
@@ -63,8 +82,9 @@ def connect(log_to_driver: bool = False) -> Iterator[None]:
         yield
         return
     if os.environ.get("RAY_ADDRESS"):
-        _init(log_to_driver=log_to_driver)
+        _join()
         try:
+            _check_size(actors)
             yield
         finally:
             ray.shutdown()
@@ -73,12 +93,11 @@ def connect(log_to_driver: bool = False) -> Iterator[None]:
     base = Path(os.environ.get("RAY_TMPDIR", "/tmp"))
     _sweep(base)
     with tempfile.TemporaryDirectory(prefix=f"pr_{os.getpid()}_", dir=base, ignore_cleanup_errors=True) as folder:
+        Path(folder, OWNER).write_text(json.dumps(owner()))
         _init(
             address="local",
-            # Logical CPUs: a pool without a free one would wait for ever, so there are always enough for all stages.
-            num_cpus=max(os.cpu_count() or 1, 2 * STAGES),
+            num_cpus=max(os.cpu_count() or 1, actors + SPARE_CPUS),
             include_dashboard=False,
-            log_to_driver=log_to_driver,
             _temp_dir=folder,
         )
         try:
@@ -96,7 +115,7 @@ def _init(**options: Any) -> None:
     with tempfile.TemporaryFile() as printed:
         os.dup2(printed.fileno(), 2)
         try:
-            ray.init(logging_level=logging.ERROR, **options)
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
         except BaseException:
             printed.seek(0)
             os.write(kept, printed.read())
@@ -106,12 +125,37 @@ def _init(**options: Any) -> None:
             os.close(kept)
 
 
+def _join() -> None:
+    address = os.environ["RAY_ADDRESS"]
+    try:
+        _init()
+    except ConnectionError as error:
+        raise PadRayError(
+            f"cannot join the Ray cluster at RAY_ADDRESS={address} ({' '.join(str(error).split())[:200]}).",
+            hint="Check that it runs and that its token is in RAY_AUTH_TOKEN or in ~/.ray/auth_token.",
+        ) from None
+
+
+def _check_size(actors: int) -> None:
+    import ray
+
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    if cpus < actors + 1:
+        raise UsageError(
+            f"the cluster has {cpus} CPUs, but the recipe asks for {actors} actors at once and one CPU beside them.",
+            hint="Lower teacher.workers, sandbox.workers or train.workers.",
+        )
+
+
 def _sweep(base: Path) -> None:
-    """Remove the session folders of processes that were killed and could not do it themselves."""
-    for folder in base.glob("pr_*_*"):
-        pid = folder.name.split("_")[1]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc").is_dir():
-            shutil.rmtree(folder, ignore_errors=True)
+    """Remove the session folders of our own processes that were killed and could not do it themselves."""
+    for note in base.glob(f"pr_*_*/{OWNER}"):
+        try:
+            gone = not is_alive(json.loads(note.read_text()))
+        except (OSError, ValueError, KeyError):
+            continue
+        if gone:
+            shutil.rmtree(note.parent, ignore_errors=True)
 
 
 @contextmanager
@@ -128,12 +172,18 @@ def plain_errors() -> Iterator[None]:
         raise ours from None
 
 
-def _ours(error: BaseException | None) -> PadRayError | None:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, PadRayError):
-            return error
-        seen.add(id(error))
-        cause = getattr(error, "cause", None)
-        error = cause if isinstance(cause, BaseException) else error.__cause__
-    return None
+def _ours(error: BaseException) -> PadRayError | None:
+    """Our error inside Ray's. Ray raises a class that is both, and prints as the whole remote traceback."""
+    chain: list[BaseException] = []
+    part: BaseException | None = error
+    while part is not None and part not in chain:
+        chain.append(part)
+        cause = getattr(part, "cause", None)
+        part = cause if isinstance(cause, BaseException) else part.__cause__
+    inner = chain[-1]
+    if isinstance(inner, PadRayError):
+        return inner
+    # Where an actor's constructor or Ray Data wrapped it, only the text of the traceback is left.
+    said = re.findall(r"^pad_ray\.errors\.(\w+): (.+)$", str(error), re.MULTILINE)
+    kind = getattr(errors, said[-1][0], None) if said else None
+    return kind(said[-1][1]) if kind else None

@@ -29,6 +29,7 @@ def curate(run: Run, round_: int, reporter: Reporter) -> None:
     """Write `examples/` of a round with its summary.json, unless that is done. Raises TrainError if nothing is left."""
     if run.done(round_, "curate"):
         return
+    run.require(round_, "judge")
     cut = shards(run, round_)
     with run.stage(round_, "curate") as stage, plain_errors():
         with reporter.bar(f"round {round_}: curate", len(cut), "shards") as bar:

@@ -9,14 +9,17 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import ray
 
 from pad_ray.flow.actors import Judge, Sampler
 from pad_ray.flow.shard import Shard, ShardRows, settled
+from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
 from pad_ray.records import Sample, Verdict
+from pad_ray.storage import resolve_uri
 
 SLICE = 64
 """Requests that a sampler is handed at once."""
@@ -45,6 +48,9 @@ def stream(
     # Start only when the pools are complete: the first actor would otherwise take a short run all by itself.
     context.wait_for_min_actors_s = 120
     root, round_ = shards[0].root, shards[0].round
+    # Actors have other working folders than this process.
+    paths = [str(Path(path).absolute()) for path in map(resolve_uri, recipe.teacher.paths)]
+    recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"path": paths})})
     # Small runs are cut finer, so that every actor finds work waiting when it starts.
     step = max(1, min(SLICE, todo // (4 * recipe.teacher.workers)))
     items = [item for shard in shards for item in _slices(shard, step if sample else shard.planned())]
@@ -101,7 +107,9 @@ def compact(shard: Shard) -> dict[str, Any]:
         "planned": sum(counts["asked"] for counts in by_source.values()),
         "sampled": len(samples),
         "judged": len(verdicts),
-        "transient": sum(not settled(sample) for sample in samples.values()),
+        # What the next call tries again: calls that failed for a passing reason, and failures of our own sandbox.
+        "transient": sum(not settled(sample) for sample in samples.values())
+        + sum(verdict.outcome is Outcome.SANDBOX_ERROR for verdict in verdicts.values()),
         "by_source": {source: dict(counts) for source, counts in by_source.items()},
         "outcomes": dict(Counter(verdict.outcome.value for verdict in verdicts.values())),
         "levels": dict(Counter(verdict.sandbox for verdict in verdicts.values())),

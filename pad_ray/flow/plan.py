@@ -35,10 +35,13 @@ def plan(run: Run, round_: int) -> None:
     """Write `requests/` of a round (and, in round 0, `problems/`), unless that is done. Raises ProblemError."""
     if run.done(round_, "plan"):
         return
+    if round_:
+        run.require(round_ - 1, "train")
     with run.stage(round_, "plan") as stage:
         if round_ == 0:
             stage.counts = _plan_problems(run)
-        expand = _teacher_requests(run.recipe) if round_ == 0 else _student_requests(run, round_)
+        recording = _recording(run.recipe) if round_ == 0 else None
+        expand = _student_requests(run, round_) if round_ else _teacher_requests(run.recipe, recording)
         cut = run.storage.names("problems/train", ".parquet")
         run.storage.delete(f"round-{round_}/requests")
         left = run.recipe.refine.limit if round_ else None
@@ -46,8 +49,8 @@ def plan(run: Run, round_: int) -> None:
         for number, name in enumerate(cut):
             rows = run.storage.read_rows(name, Problem)
             if left is not None:
-                # Each shard gives its part, so that the limit does not favour the first ones.
-                rows = rows[: -(-left // (len(cut) - number))]
+                # Each shard gives its part, in the order of hashes, so that the limit favours no shard and no source.
+                rows = sorted(rows, key=lambda problem: _digest(problem.problem_id))[: -(-left // (len(cut) - number))]
                 left -= len(rows)
             asked = [expand(problem) for problem in rows]
             unasked += sum(not requests for requests in asked)
@@ -61,6 +64,9 @@ def plan(run: Run, round_: int) -> None:
                 hint="A recording must name the same problem ids as problems.train.",
             )
         stage.counts["unasked"] = unasked
+        if recording:
+            known = {row.problem_id for name in cut for row in run.storage.read_rows(name, Problem)}
+            stage.counts["unmatched_replies"] = recording.unmatched(known)
 
 
 def _plan_problems(run: Run) -> dict[str, Any]:
@@ -90,20 +96,44 @@ def _shard_count(recipe: Recipe, problems: int) -> int:
 def _cut(problems: Sequence[Problem], count: int) -> list[list[Problem]]:
     shards_ = defaultdict[int, list[Problem]](list)
     for problem in problems:
-        digest = hashlib.blake2b(problem.problem_id.encode(), digest_size=8).digest()
-        shards_[int.from_bytes(digest) % count].append(problem)
+        shards_[_digest(problem.problem_id) % count].append(problem)
     # With few problems a shard can stay empty: the numbers are closed up, the cut is only made once.
     return [rows for _, rows in sorted(shards_.items())]
 
 
-def _teacher_requests(recipe: Recipe) -> Callable[[Problem], list[Request]]:
+def sentences(run: Run) -> list[str]:
+    """What the plan of round 0 says to the user, with everything that was left out."""
+    stage = run.done(0, "plan")
+    if stage is None:
+        return []
+    counts = stage.counts
+    said = [
+        f"{counts['problems']} training problems{_left_out(counts['dropped'])}, {stage.new + stage.reused} requests"
+    ]
+    if counts["unasked"]:
+        said.append(f"{counts['unasked']} problems have no recorded reply")
+    if counts.get("unmatched_replies"):
+        said.append(f"{counts['unmatched_replies']} recorded replies belong to no training problem")
+    said += [f"suite {name}: {s['problems']} problems{_left_out(s['dropped'])}" for name, s in counts["suites"].items()]
+    return said
+
+
+def _left_out(dropped: dict[str, int]) -> str:
+    reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in sorted(dropped.items()))
+    return f" (left out: {reasons})" if reasons else ""
+
+
+def _recording(recipe: Recipe) -> RecordedTeacher | None:
+    return RecordedTeacher(recipe.teacher.paths) if recipe.teacher.kind == "recorded" else None
+
+
+def _teacher_requests(recipe: Recipe, recording: RecordedTeacher | None) -> Callable[[Problem], list[Request]]:
     teacher = recipe.teacher
     if teacher.kind == "student" and recipe.student.init == "random":
         raise RecipeError(
             "teacher.kind: a student with random weights (student.init) cannot teach itself.",
             hint="Use another teacher, or student.init: pretrained.",
         )
-    recording = RecordedTeacher(teacher.paths) if teacher.kind == "recorded" else None
 
     def expand(problem: Problem) -> list[Request]:
         if teacher.samples != "all":
@@ -159,6 +189,9 @@ def _requests(
     ]
 
 
+def _digest(problem_id: str) -> int:
+    return int.from_bytes(hashlib.blake2b(problem_id.encode(errors="backslashreplace"), digest_size=8).digest())
+
+
 def _seed(seed: int, problem_id: str, round_: int, k: int) -> int:
-    digest = hashlib.blake2b(f"{seed}/{problem_id}/{round_}/{k}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest) >> 1
+    return _digest(f"{seed}/{problem_id}/{round_}/{k}") >> 33  # 31 bits, what every seed accepts

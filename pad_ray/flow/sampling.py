@@ -8,7 +8,6 @@ from typing import Any
 
 import ray
 
-from pad_ray.errors import UsageError
 from pad_ray.flow.cluster import plain_errors
 from pad_ray.flow.graph import compact, stream
 from pad_ray.flow.plan import shards
@@ -27,10 +26,7 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
     wanted: list[StageName] = [name for name, asked in names.items() if asked]
     if all(run.done(round_, name) for name in wanted):
         return
-    if not sample and run.done(round_, "sample") is None:
-        raise UsageError(
-            f"round {round_} is not sampled yet, so there is nothing to judge.", hint="Run `pad-ray sample`."
-        )
+    run.require(round_, "plan" if sample else "sample")
     cut = shards(run, round_)
     with plain_errors(), ExitStack() as stack:
         stages = [stack.enter_context(run.stage(round_, name)) for name in wanted]

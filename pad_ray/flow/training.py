@@ -9,13 +9,14 @@ from pad_ray.flow.progress import Reporter
 from pad_ray.flow.students import student_of, teaching_student
 from pad_ray.records import Example
 from pad_ray.run import Run
-from pad_ray.train.launch import TrainJob, TrainProgress, train
+from pad_ray.train.launch import TrainJob, TrainProgress, steps_done, train
 
 
 def train_round(run: Run, round_: int, reporter: Reporter) -> None:
     """Train the student of a round on its examples (and a replay of earlier ones), unless that is done."""
     if run.done(round_, "train"):
         return
+    run.require(round_, "curate")
     recipe = run.recipe
     with run.stage(round_, "train") as stage:
         mixture = _mixture(run, round_)
@@ -48,6 +49,7 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
             },
             parent=student_of(run, round_ - 1) if round_ else recipe.student.model,
         )
+        before = steps_done(run.storage, job.checkpoint)
         with reporter.bar(f"round {round_}: train", 0, "steps") as bar:
 
             def show(progress: TrainProgress) -> None:
@@ -57,7 +59,7 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
             checkpoint = train(job, show)
             bar.total(checkpoint.steps)
             bar.to(checkpoint.steps, f"loss {checkpoint.loss:.3f}")
-        stage.new = checkpoint.steps
+        stage.new, stage.reused = checkpoint.steps - before, before
         stage.counts = {"checkpoint": asdict(checkpoint), "examples": len(mixture)}
 
 

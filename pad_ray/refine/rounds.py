@@ -33,6 +33,10 @@ def evaluate_round(run: Run, round_: int, reporter: Reporter) -> None:
     """Measure the student of a round on every suite; round -1 is the untrained student."""
     if run.done(round_, "evaluate"):
         return
+    if round_ < 0:
+        run.require(0, "plan")
+    else:
+        run.require(round_, "train")
     recipe = run.recipe
     with run.stage(round_, "evaluate") as stage:
         for suite in recipe.problems.eval:

@@ -109,6 +109,14 @@ def finished(storage: Storage, checkpoint: str) -> Checkpoint | None:
     return from_row(Checkpoint, summary) if summary.get("state") == "done" else None
 
 
+def steps_done(storage: Storage, checkpoint: str) -> int:
+    """Optimizer steps that a training starts with: all of them if it is finished, else those of its last state."""
+    if done := finished(storage, checkpoint):
+        return done.steps
+    states = sorted(storage.path(checkpoint).glob("state/step-*"))
+    return int(states[-1].name.removeprefix("step-")) if states else 0
+
+
 def check_student(folder: str, init: str) -> None:
     """Whether a folder holds what training starts from. Raises StudentError that says what is missing."""
     wanted = {"config.json": ["config.json"], "tokenizer": ["tokenizer.json", "tokenizer_config.json"]}

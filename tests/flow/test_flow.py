@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pad_ray.errors import PadRayError, RecipeError
+from pad_ray.errors import PadRayError, RecipeError, UsageError
 from pad_ray.flow.curating import curate
 from pad_ray.flow.journal import JournalWriter
 from pad_ray.flow.plan import plan, shards
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.sampling import sample_and_judge
+from pad_ray.flow.training import train_round
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import parse_recipe
 from pad_ray.records import Example, Request, Sample, Verdict
+from pad_ray.refine.rounds import evaluate_round
 from pad_ray.run import open_run
 from pad_ray.status import show, status
 from pad_ray.storage import Storage
@@ -128,8 +130,27 @@ def test_sampling_and_judging_can_be_two_calls_and_finished_rows_are_not_asked_a
 
 
 def test_judging_before_sampling_says_what_is_missing(recipe: Recipe, tmp_path: Path) -> None:
-    with pytest.raises(PadRayError, match="round 0 is not sampled yet"):
+    with pytest.raises(UsageError, match="no finished stage 'sample'"):
         sample_stage(recipe, tmp_path / "run", sample=False)
+
+
+def test_a_stage_called_too_early_is_refused_and_leaves_no_mark(recipe: Recipe, tmp_path: Path) -> None:
+    for early in (train_round, curate, evaluate_round):
+        with pytest.raises(UsageError, match="comes first"), open_run(recipe, str(tmp_path / "run")) as run:
+            early(run, 0, quiet())
+    with pytest.raises(UsageError, match="comes first"), open_run(recipe, str(tmp_path / "run")) as run:
+        plan(run, 1)
+    assert status(tmp_path / "run")["stages"] == []
+
+
+def test_an_error_inside_an_actor_arrives_as_our_own_sentence(recipe: Recipe, tmp_path: Path) -> None:
+    with pytest.raises(PadRayError) as caught, open_run(recipe, str(tmp_path / "run")) as run:
+        plan(run, 0)
+        (tmp_path / "replies.jsonl").unlink()
+        sample_and_judge(run, 0, quiet())
+    assert "there is no file" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert status(tmp_path / "run")["state"] == "failed"
 
 
 def test_more_samples_than_recorded_are_rows_with_an_error(recipe: Recipe, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ SMALL = [
     "train.max_steps=60",
     "refine.limit=60",
     "evaluate.untrained=false",
+    "train.checkpoint_s=0.2",
 ]
 KILL_AT = [(0, "sample"), (0, "curate"), (0, "train"), (0, "evaluate"), (1, "sample"), (1, "train")]
 
@@ -77,8 +78,13 @@ def test_killed_at_every_stage_a_run_ends_with_each_sample_once(tmp_path: Path) 
             # In the middle of the stream: some rows are journaled, most are not.
             while process.poll() is None and not list(folder.glob("round-0/samples/journal/*/*.jsonl")):
                 time.sleep(0.02)
+        if stage[1] == "train":
+            # Past its first saved state, so that a training that started anew would show.
+            while process.poll() is None and not list(folder.glob(f"round-{stage[0]}/checkpoint/state/step-*")):
+                time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        assert status(folder)["state"] == "interrupted"
         deadline = time.monotonic() + 60
         while descendants_named(f"pr_{process.pid}_") and time.monotonic() < deadline:
             time.sleep(0.2)
@@ -98,6 +104,8 @@ def test_killed_at_every_stage_a_run_ends_with_each_sample_once(tmp_path: Path) 
         assert {sample_id.partition("#")[0] for sample_id in planned} <= problems
     found = status(folder)
     assert found["state"] == "done"
+    resumed = [stage for stage in found["stages"] if (stage["round"], stage["stage"]) == (1, "train")]
+    assert resumed[0]["reused"] > 0, "the killed training started anew"
     assert {(row["round"], row["suite"]) for row in found["accuracy"]} == {(0, "unseen"), (1, "unseen")}
 
     # Once more: nothing is left to do.
@@ -117,7 +125,7 @@ def test_an_interrupted_run_says_so_and_resumes(tmp_path: Path, number: signal.S
     process.send_signal(number)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output[-3000:]
-    assert "resumes" in output
+    assert "the same command resumes" in output
     assert "Traceback" not in output
     assert manifest(folder)["state"] == "interrupted"
     assert not (folder / "lease.json").exists()
