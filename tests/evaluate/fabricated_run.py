@@ -84,7 +84,7 @@ def write_run(root: Path) -> Path:
         {
             "name": "small",
             "seed": 3,
-            "problems": {"train": "train.jsonl", "eval": {"sum$<u>": "eval.jsonl"}},
+            "problems": {"train": "train.jsonl", "eval": {"sum.u-1": "eval.jsonl"}},
             "teacher": {"path": "teacher.jsonl", "model": "big-<teacher>"},
             "student": {"model": "models/tiny"},
         }
@@ -92,7 +92,7 @@ def write_run(root: Path) -> Path:
     storage.write("recipe.yaml", recipe.to_yaml().encode())
     problems = [Problem(f"train/{i}", f"Train question {i} & more?", "7", source="sums") for i in range(8)]
     storage.write_rows("problems/train/part-0.parquet", Problem, problems)
-    suite = "sum$<u>"
+    suite = "sum.u-1"
     storage.write_rows(f"problems/eval/{suite}.parquet", Problem, [Problem(f"{suite}/0", "q", "7")])
     write_evaluation(storage, f"base/eval/{suite}/zero_shot", suite, [False] * 6)
     write_evaluation(storage, f"round-0/eval/{suite}", suite, [True, True, False, False, False, False])

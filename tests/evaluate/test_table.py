@@ -25,10 +25,10 @@ def rows(text: str) -> list[str]:
 
 def test_every_student_has_its_accuracy_with_interval_and_n(finished_run: Path) -> None:
     found = rows(printed(finished_run))
-    assert "sum$<u> untrained 0 / 6 0.0 % 0.0 – 39.0 0.0 %" in found
+    assert "sum.u-1 untrained 0 / 6 0.0 % 0.0 – 39.0 0.0 %" in found
     assert "round 0 2 / 6 33.3 % 9.7 – 70.0 33.3 %" in found
     assert "round 1 4 / 6 66.7 % 30.0 – 90.3 66.7 %" in found
-    assert "sum$<u> +66.7 points +33.3 to +100.0 6" in found
+    assert "sum.u-1 +66.7 points +33.3 to +100.0 6" in found
 
 
 def test_the_yield_names_what_gave_nothing(finished_run: Path) -> None:
@@ -50,7 +50,7 @@ def test_the_next_steps_are_commands_for_this_run(finished_run: Path, monkeypatc
     lines = printed(finished_run).splitlines()
     ask, serve, see = (shlex.split(line)[2:] for line in lines if line.startswith(("ask it", "serve it", "see more")))
     assert ask[:4] == ["pad-ray", "ask", "--student", "my run/round-1/student"] and ask[4].startswith(
-        "sum$<u> question"
+        "sum.u-1 question"
     )
     assert serve == ["pad-ray", "serve", "--student", "my run/round-1/student"]
     assert see == ["open", "my run/report.html"]
