@@ -113,7 +113,7 @@ def sentences(run: Run) -> list[str]:
     if counts["unasked"]:
         said.append(f"{counts['unasked']} problems have no recorded reply")
     if counts.get("unmatched_replies"):
-        said.append(f"{counts['unmatched_replies']} recorded replies belong to no training problem")
+        said.append(f"{counts['unmatched_replies']} recorded replies are about other problems, or ones left out")
     said += [f"suite {name}: {s['problems']} problems{_left_out(s['dropped'])}" for name, s in counts["suites"].items()]
     return said
 
