@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -113,16 +115,22 @@ def _next_steps(root: Path, rounds: Sequence[Round], question: str) -> list[Text
     students = [root / f"round-{one.number}" / "student" for one in rounds]
     if trained := [folder for folder in students if folder.is_dir()]:
         student = _shell_path(trained[-1])
-        steps.append(_step("ask it", f"pad-ray ask --student {student} {shlex.quote(clipped(question, 120))}"))
-        steps.append(_step("serve it", f"pad-ray serve --student {student}"))
+        steps.append(_step("ask it", f"{_program()} ask --student {student} {shlex.quote(clipped(question, 120))}"))
+        steps.append(_step("serve it", f"{_program()} serve --student {student}"))
     page = root / report.NAME
-    how = f"open {_shell_path(page)}" if page.exists() else f"pad-ray report {_shell_path(root)}"
+    how = f"open {_shell_path(page)}" if page.exists() else f"{_program()} report {_shell_path(root)}"
     steps.append(_step("see more", how))
     return steps
 
 
 def _step(what: str, command: str) -> Text:
     return Text.assemble((f"{what:<10}", "dim"), command)
+
+
+def _program() -> str:
+    """How to call us from here: by name where the shell finds it, else by the path of this environment's script."""
+    script = Path(sys.executable).parent / "pad-ray"
+    return "pad-ray" if shutil.which("pad-ray") or not script.exists() else _shell_path(script)
 
 
 def _shell_path(path: Path) -> str:

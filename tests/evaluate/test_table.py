@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,7 @@ def test_before_curation_the_yield_is_known_from_judging(finished_run: Path) -> 
 def test_the_next_steps_are_commands_for_this_run(finished_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_report(finished_run)
     monkeypatch.chdir(finished_run.parent)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     lines = printed(finished_run).splitlines()
     ask, serve, see = (shlex.split(line)[2:] for line in lines if line.startswith(("ask it", "serve it", "see more")))
     assert ask[:4] == ["pad-ray", "ask", "--student", "my run/round-1/student"] and ask[4].startswith(
@@ -56,9 +59,21 @@ def test_the_next_steps_are_commands_for_this_run(finished_run: Path, monkeypatc
     assert see == ["open", "my run/report.html"]
 
 
+def test_a_program_that_the_shell_does_not_find_is_called_by_its_path(
+    finished_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = finished_run.parent / ".venv" / "bin" / "pad-ray"
+    script.parent.mkdir(parents=True)
+    script.touch()
+    monkeypatch.chdir(finished_run.parent)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(sys, "executable", str(script.with_name("python")))
+    assert ".venv/bin/pad-ray serve --student" in printed(finished_run)
+
+
 def test_an_unfinished_run_offers_only_what_works(finished_run: Path) -> None:
     storage = Storage(finished_run)
     for folder in ("round-0/student", "round-1", "base"):
         storage.delete(folder)
     text = printed(finished_run, width=80)
-    assert "serve" not in text and "pad-ray report" in text
+    assert "serve" not in text and "report" in text
