@@ -81,9 +81,9 @@ class Curate(Section):
     """Which verified programs become training examples."""
 
     max_per_problem: int = Field(default=4, ge=1)
-    """Keep at most this many different programs of one problem."""
+    """Keep at most this many new programs of one problem in a round (successes and repairs counted apart)."""
     max_ratio: float | None = Field(default=10.0, ge=1)
-    """Keep at most this many times the examples of the smallest source, per source; null keeps all."""
+    """Thin each source, by the hash of its ids, to about this many times the smallest source; null keeps all."""
     max_chars: int = Field(default=4000, ge=1)
     """Drop longer programs."""
 

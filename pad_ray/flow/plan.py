@@ -144,6 +144,8 @@ def _teacher_requests(recipe: Recipe, recording: RecordedTeacher | None) -> Call
             raise RecipeError(f"teacher.samples: 'all' has no meaning for the kind {teacher.kind}; give a number.")
         if teacher.kind == "student":
             prompt = (Message("user", THOUGHTS[recipe.thought].student_prompt(problem.question)),)
+        elif recording is not None:
+            prompt = (Message("user", problem.question),)  # what else the recorded teacher was told is not known
         else:
             prompt = THOUGHTS[recipe.thought].teacher_messages(problem.question)
         return _requests(recipe, problem, 0, count, prompt, teacher.model, teacher.temperature, teacher.max_tokens)
