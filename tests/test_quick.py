@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pad_ray.records import Sample, Verdict
+from pad_ray.records import Example, Sample, Verdict
 from pad_ray.storage import Storage
 
 pytestmark = pytest.mark.slow
@@ -48,6 +48,26 @@ def test_every_fault_of_the_teacher_is_met_and_none_is_taught(run: Path) -> None
     summary = json.loads((run / "round-0" / "examples" / "summary.json").read_text())
     assert summary["kept"] + sum(summary["dropped"].values()) == sum(outcomes.values())
     assert summary["kept"] <= outcomes["correct"]
+
+
+def test_the_student_teaches_itself_and_repairs_itself(run: Path) -> None:
+    summary = json.loads((run / "round-1" / "examples" / "summary.json").read_text())
+    assert summary["by_task"]["solve"] > 0
+    assert summary["by_task"]["repair"] > 0
+    assert summary["by_origin"] == {"student": summary["kept"]}
+    storage = Storage(run)
+    # Every program the student wrote is an example or is counted with the reason why not.
+    written = sum(1 for _ in storage.scan_rows("round-1/samples", Sample))
+    assert summary["kept"] + sum(summary["dropped"].values()) == written
+    # A success is only worth training on if it is new; a repair ends in a program that was verified before.
+    first = list(storage.scan_rows("round-0/examples", Example))
+    second = list(storage.scan_rows("round-1/examples", Example))
+    taught = {(example.problem_id, example.completion) for example in first}
+    solved = {(example.problem_id, example.completion) for example in second if example.task == "solve"}
+    assert not solved & taught
+    assert {(e.problem_id, e.completion) for e in second if e.task == "repair"} <= taught | solved
+    mixture = storage.read_rows("round-1/checkpoint/mixture.parquet", Example)
+    assert {example.round for example in mixture} == {0, 1}
 
 
 def test_at_least_two_workers_sampled_and_two_judged_in_each_round(run: Path) -> None:

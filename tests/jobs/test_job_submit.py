@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,7 +56,13 @@ def submit(environment: dict[str, str], *arguments: str) -> subprocess.Completed
         *("--runtime-env", str(REPO / "jobs" / "runtime_env.yaml"), "--"),
         *(sys.executable, "jobs/distill.py", *arguments),
     ]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=REPO, timeout=280)
+    # The head takes jobs only when its agent has started, some seconds after its address is known.
+    for _ in range(30):
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=REPO, timeout=280)
+        if "No available agent" not in result.stdout + result.stderr:
+            break
+        time.sleep(2)
+    return result
 
 
 @pytest.mark.timeout(600)
