@@ -56,10 +56,11 @@ def submit(environment: dict[str, str], *arguments: str) -> subprocess.Completed
         *("--runtime-env", str(REPO / "jobs" / "runtime_env.yaml"), "--"),
         *(sys.executable, "jobs/distill.py", *arguments),
     ]
-    # The head takes jobs only when its agent has started, some seconds after its address is known.
+    # The head takes jobs only when its agent has started, some seconds after its address is known; until then it
+    # refuses them in several ways.
     for _ in range(30):
         result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=REPO, timeout=280)
-        if "No available agent" not in result.stdout + result.stderr:
+        if "submitted successfully" in result.stdout + result.stderr:
             break
         time.sleep(2)
     return result
