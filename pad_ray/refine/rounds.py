@@ -19,7 +19,7 @@ from pad_ray.run import Run
 def distill(run: Run, reporter: Reporter) -> None:
     """Every stage of every round of the recipe."""
     plan(run, 0)
-    if run.recipe.evaluate.untrained:
+    if run.recipe.evaluate.baselines:
         evaluate_round(run, -1, reporter)
     for round_ in range(run.recipe.refine.rounds + 1):
         plan(run, round_)

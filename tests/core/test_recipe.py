@@ -41,11 +41,11 @@ def test_overrides_reach_into_sections_and_keep_yaml_types(tmp_path: Path) -> No
     path = tmp_path / "r.yaml"
     path.write_text(yaml.safe_dump(tree()))
     recipe = load_recipe(
-        str(path), ["train.lr=0.01", "refine.rounds=0", "teacher.path=[a, b]", "evaluate.untrained=no"]
+        str(path), ["train.lr=0.01", "refine.rounds=0", "teacher.path=[a, b]", "evaluate.baselines=[]"]
     )
     assert (recipe.train.lr, recipe.refine.rounds) == (0.01, 0)
     assert recipe.teacher.paths == ["a", "b"]
-    assert recipe.evaluate.untrained is False
+    assert recipe.evaluate.baselines == []
 
 
 @pytest.mark.parametrize("override", ["train.lr", "=3", "name.x=3"])

@@ -28,7 +28,8 @@ pytestmark = pytest.mark.usefixtures("ray_session")
 
 REPLIES = {
     "right": "```python\ndef solution():\n    result = {n} + 1\n    return result\n```",
-    "wrong": "def solution():\n    return {n} - 1",
+    # Slow enough that one judge is still busy when the next rows arrive.
+    "wrong": "def solution():\n    for _ in range(5_000_000):\n        pass\n    return {n} - 1",
     "broken": "```python\ndef solution(:\n    return 1\n```",
     "missing": "def solution():\n    return total + 1",
     "prose": "The answer is surely large.",
@@ -60,6 +61,7 @@ def recipe(tmp_path: Path) -> Recipe:
             "name": "t",
             "problems": {"train": str(tmp_path / "problems.jsonl")},
             "teacher": {"kind": "recorded", "path": str(tmp_path / "replies.jsonl")},
+            "sandbox": {"timeout_s": 20},
             "student": {"model": "none"},
         }
     )

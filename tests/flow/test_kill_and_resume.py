@@ -25,7 +25,7 @@ SMALL = [
     "problems.eval={unseen: 'gym://lcm?size=10&seed=900000&max_value=300'}",
     "train.max_steps=60",
     "refine.limit=60",
-    "evaluate.untrained=false",
+    "evaluate.baselines=[]",
     "train.checkpoint_s=0.2",
 ]
 KILL_AT = [(0, "sample"), (0, "curate"), (0, "train"), (0, "evaluate"), (1, "sample"), (1, "train")]

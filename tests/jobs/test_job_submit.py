@@ -21,7 +21,7 @@ SMALL = [
     "problems.eval={unseen: 'gym://lcm?size=6&seed=900000&max_value=300'}",
     "train.max_steps=5",
     "refine.rounds=0",
-    "evaluate.untrained=false",
+    "evaluate.baselines=[]",
 ]
 # A head of our own with the Jobs server; `ray stop` would end every Ray on the machine, so it ends with its input.
 HEAD = """
