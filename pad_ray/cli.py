@@ -56,6 +56,7 @@ def distill(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
     from pad_ray.flow.plan import sentences
 
     with _run(arguments, run_dir) as (run, reporter):
+        _bring_student(run, reporter)
         write_plan(run, 0)
         for sentence in sentences(run):
             reporter.say(f"  {sentence}")
@@ -90,6 +91,7 @@ def sample(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Roun
 
     with _run(arguments, run_dir) as (run, reporter):
         _check_round(run, round_)
+        _bring_student(run, reporter)
         write_plan(run, round_)
         with _ray(run.recipe):
             from pad_ray.flow.sampling import sample_and_judge
@@ -124,6 +126,7 @@ def train(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round
         from pad_ray.flow.training import train_round
 
         _check_round(run, round_)
+        _bring_student(run, reporter)
         train_round(run, round_, reporter)
 
 
@@ -146,6 +149,7 @@ def evaluate(
             from pad_ray.refine.rounds import evaluate_round
 
             _check_round(run, round_, first=-1)
+            _bring_student(run, reporter)
             evaluate_round(run, round_, reporter)
         return
     if not problems or not out:
@@ -197,6 +201,12 @@ def _recipe(arguments: list[str] | None) -> Recipe:
     if len(names) > 1:
         raise UsageError(f"one recipe is enough, these are {len(names)}: {', '.join(names)}.")
     return load_recipe(names[0] if names else DEFAULT_RECIPE, overrides)
+
+
+def _bring_student(run: Run, reporter: Reporter) -> None:
+    from pad_ray.flow.students import bring_base_student
+
+    bring_base_student(run, lambda sentence: reporter.say(f"  {sentence}"))
 
 
 def _check_round(run: Run, round_: int, first: int = 0) -> None:

@@ -17,13 +17,13 @@ ALL = sorted(path for top in ("pad_ray", "serve", "jobs", "tests", "bench") for 
 LAYERS = [
     {"outcomes", "errors", "records", "", "__version__"},
     {"storage", "jsonl", "owner", "lease", "manifest", "recipe", "recipe_file", "run", "status"},
-    {"teacher", "sandbox", "grading", "curate", "thoughts", "refine", "decode", "problems"},
+    {"teacher", "sandbox", "grading", "curate", "thoughts", "refine", "decode", "problems", "students"},
     {"flow", "train", "refine.rounds", "evaluate", "reasoner"},
     {"cli", "cli_tools", "jobs"},
 ]
 # The only places that may know Ray or torch (below the top layer): the upper rooms and what runs models.
 HEAVY = ("ray", "torch", "transformers", "deepspeed")
-MAY_BE_HEAVY = ("flow", "train", "refine.rounds", "evaluate", "reasoner", "cli", "jobs", "decode", "teacher.student")
+MAY_BE_HEAVY = ("flow", "train", "refine.rounds", "evaluate", "reasoner", "cli", "jobs", "decode", "teacher.student", "students.gguf")
 
 
 def room(module: str) -> str:

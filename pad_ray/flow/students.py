@@ -1,25 +1,60 @@
-"""Which student a round starts from and ends with."""
+"""Which student a round starts from and ends with; and the untrained one, brought into the run."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from pad_ray.recipe import Recipe
+from pad_ray.errors import StorageError
 from pad_ray.run import Run
-from pad_ray.storage import resolve_uri
+from pad_ray.students import cache_folder, local_student
+
+BASE = "base/student"
+"""The untrained student's folder in a run."""
+
+
+def bring_base_student(run: Run, say: Callable[[str], None]) -> None:
+    """Put the untrained student into the run's storage, once: workers never depend on the driver's cache or folders.
+
+    Raises StudentError for what is not a model or cannot be fetched, StorageError when there is no room.
+    """
+    target = run.storage.path(BASE)
+    if (target / "config.json").is_file():
+        return
+    student = run.recipe.student
+    source = local_student(student.model, student.init, say)
+    # What is in our own cache is never changed in place, so a second name for it is as good as a copy.
+    ours = source.is_relative_to(cache_folder().absolute())
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".bringing-", dir=target.parent) as work:
+            shutil.copytree(source, Path(work) / "student", copy_function=_link if ours else shutil.copy2)
+            (Path(work) / "student").rename(target)
+    except (OSError, shutil.Error) as error:
+        raise StorageError(
+            f"the student cannot be copied to {target}: {getattr(error, 'strerror', None) or error}.",
+            hint="The run folder needs room for it; free some, or choose another --run-dir.",
+        ) from error
 
 
 def student_of(run: Run, round_: int) -> str:
     """Folder of the student that a round ended with; a round without anything new keeps the one before."""
+    if round_ < 0:
+        return BASE
     stage = run.done(round_, "train")
     return stage.counts["checkpoint"]["student"] if stage else f"round-{round_}/student"
 
 
-def base_student(recipe: Recipe) -> str:
-    """The real folder of the untrained student; absolute, because workers have other working folders."""
-    return str(Path(resolve_uri(recipe.student.model)).absolute())
-
-
 def teaching_student(run: Run, round_: int) -> str:
     """The real folder of the student that a round starts from."""
-    return str(run.storage.path(student_of(run, round_ - 1))) if round_ else base_student(run.recipe)
+    return str(run.storage.path(student_of(run, round_ - 1)).absolute())
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -38,6 +38,7 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
             student=f"round-{round_}/student",
             settings=recipe.train,
             epochs=recipe.refine.epochs if round_ else recipe.train.epochs,
+            tokens=recipe.train.max_tokens,
             lr=(recipe.refine.lr or recipe.train.lr) if round_ else recipe.train.lr,
             seed=recipe.seed + round_,
             card={

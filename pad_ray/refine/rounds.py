@@ -11,7 +11,7 @@ from pad_ray.flow.curating import curate
 from pad_ray.flow.plan import plan
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.sampling import sample_and_judge
-from pad_ray.flow.students import base_student, student_of
+from pad_ray.flow.students import student_of
 from pad_ray.flow.training import train_round
 from pad_ray.run import Run
 
@@ -45,7 +45,7 @@ def evaluate_round(run: Run, round_: int, reporter: Reporter) -> None:
             job = EvaluateJob(
                 root=str(run.storage),
                 problems=f"problems/eval/{suite}.parquet",
-                student=str(run.storage.path(student_of(run, round_))) if round_ >= 0 else base_student(recipe),
+                student=str(run.storage.path(student_of(run, round_)).absolute()),
                 out=out,
                 decode=recipe.decode,
                 sandbox=recipe.sandbox,

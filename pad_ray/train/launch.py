@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pad_ray.errors import StudentError, TrainError
+from pad_ray.errors import TrainError
 from pad_ray.recipe import Train
 from pad_ray.records import Checkpoint
 from pad_ray.storage import Storage, from_row
+from pad_ray.students import check_student
 from pad_ray.train.progress import TrainProgress, last_progress
 
 POLL_S = 0.5
@@ -49,6 +50,8 @@ class TrainJob:
     """The recipe's training section."""
     epochs: float
     """Passes over the mixture."""
+    tokens: int | None
+    """Stop after about this many tokens (prompt and completion)."""
     lr: float
     """Peak learning rate."""
     seed: int
@@ -115,22 +118,6 @@ def steps_done(storage: Storage, checkpoint: str) -> int:
         return done.steps
     states = sorted(storage.path(checkpoint).glob("state/step-*"))
     return int(states[-1].name.removeprefix("step-")) if states else 0
-
-
-def check_student(folder: str, init: str) -> None:
-    """Whether a folder holds what training starts from. Raises StudentError that says what is missing."""
-    wanted = {"config.json": ["config.json"], "tokenizer": ["tokenizer.json", "tokenizer_config.json"]}
-    if init == "pretrained":
-        wanted["weights"] = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"]
-    path = Path(folder)
-    if not path.is_dir():
-        raise StudentError(f"student.model: there is no folder {folder!r}.", hint="Give a Hugging Face model folder.")
-    for what, names in wanted.items():
-        if not any((path / name).is_file() for name in names):
-            raise StudentError(
-                f"student.model: {folder!r} is not a model: it has no {what} (looked for {', '.join(names)}).",
-                hint="For a folder without weights set student.init: random." if what == "weights" else "",
-            )
 
 
 def _use_gpu(settings: Train) -> bool:

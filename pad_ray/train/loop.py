@@ -95,12 +95,13 @@ def plan_training(job: TrainJob, encoding: Encoding, workers: int) -> Plan:
             hint="Look at the outcomes of the samples (pad-ray status), or raise train.max_length.",
         )
     settings = job.settings
+    tokens = sum(len(row.ids) for row in encoding.rows)
     return plan(
         [len(row.ids) for row in encoding.rows],
         workers=workers,
         tokens_per_batch=settings.tokens_per_batch,
         micro_tokens=settings.micro_tokens,
-        epochs=job.epochs,
+        epochs=job.epochs if job.tokens is None else min(job.epochs, job.tokens / tokens),
         seed=job.seed,
         max_steps=settings.max_steps,
     )
@@ -110,7 +111,7 @@ def fingerprint(job: TrainJob, encoding: Encoding) -> str:
     """Sixteen hex digits of everything the optimizer steps depend on."""
     settings = job.settings.model_dump(mode="json", exclude={"checkpoint_s", "use_gpu"})
     digest = hashlib.sha256(
-        json.dumps([settings, job.parent, job.init, job.epochs, job.lr, job.seed], sort_keys=True).encode()
+        json.dumps([settings, job.parent, job.init, job.epochs, job.tokens, job.lr, job.seed], sort_keys=True).encode()
     )
     for row in encoding.rows:
         digest.update(np.array([row.prompt, *row.ids], dtype=np.int64).tobytes())

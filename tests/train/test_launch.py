@@ -11,7 +11,8 @@ import pytest
 from training_jobs import MakeJob
 
 from pad_ray.errors import StudentError
-from pad_ray.train.launch import check_student, train
+from pad_ray.students import check_student
+from pad_ray.train.launch import train
 from pad_ray.train.progress import TrainProgress, read_metrics
 
 

