@@ -52,6 +52,9 @@ def plan(run: Run, round_: int) -> None:
                 # Each shard gives its part, in the order of hashes, so that the limit favours no shard and no source.
                 rows = sorted(rows, key=lambda problem: _digest(problem.problem_id))[: -(-left // (len(cut) - number))]
                 left -= len(rows)
+            if recording:
+                for problem in rows:
+                    recording.check(problem)
             asked = [expand(problem) for problem in rows]
             unasked += sum(not requests for requests in asked)
             requests = [request for part in asked for request in part]

@@ -2,10 +2,12 @@
 
 A row names its problem in `problem_id`, `gsm8k_id` or `question_id` and holds the reply in `text`, `raw` or
 `program` (bare code), the first that is not blank. k is the running number of a row within its problem, in file order.
+With a `question_hash` it is bound to the very question: problems that only share its ids are refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any, NamedTuple
 
 from pad_ray.errors import ProblemError, RecordingError
 from pad_ray.jsonl import json_lines, row_id
-from pad_ray.records import Request, Sample
+from pad_ray.records import Problem, Request, Sample
 from pad_ray.storage import resolve_uri
 
 _IDS = ("problem_id", "gsm8k_id", "question_id")
@@ -28,6 +30,8 @@ class Reply(NamedTuple):
     prompt_tokens: int
     completion_tokens: int
     entry: str
+    question_hash: str
+    place: str
 
 
 class RecordedTeacher:
@@ -56,6 +60,17 @@ class RecordedTeacher:
         """How many replies are about none of these problems."""
         return sum(len(replies) for problem_id, replies in self._replies.items() if problem_id not in problem_ids)
 
+    def check(self, problem: Problem) -> None:
+        """Raises RecordingError if a reply to this problem was recorded for another question."""
+        for reply in self._replies.get(problem.problem_id, ()):
+            if reply.question_hash and reply.question_hash != question_hash(problem.question):
+                raise RecordingError(
+                    f"teacher.path: {reply.place} was recorded for another question than the one that"
+                    f" {problem.problem_id!r} names now ({problem.question[:60]!r}…).",
+                    hint="The problems have changed since, or come from another version of their generator: record the"
+                    " replies again, or use the problems they were recorded for.",
+                )
+
     def sample(self, requests: Sequence[Request]) -> Iterator[Sample]:
         """One Sample per Request, in their order; a reply that was never recorded is a permanent error."""
         for request in requests:
@@ -76,6 +91,11 @@ class RecordedTeacher:
             )
 
 
+def question_hash(question: str) -> str:
+    """Sixteen hex digits that name a question, however it is spaced."""
+    return hashlib.sha256(" ".join(question.split()).encode(errors="backslashreplace")).hexdigest()[:16]
+
+
 def _reply(row: dict[str, Any], place: str) -> tuple[str, Reply]:
     problem_id = row_id(row, *_IDS)
     if problem_id is None:
@@ -92,6 +112,8 @@ def _reply(row: dict[str, Any], place: str) -> tuple[str, Reply]:
         prompt_tokens=_count(row, "prompt_tokens", place),
         completion_tokens=_count(row, "completion_tokens", place),
         entry=str(row.get("entry") or ""),
+        question_hash=str(row.get("question_hash") or ""),
+        place=place,
     )
     return problem_id, reply
 
