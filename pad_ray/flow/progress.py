@@ -17,6 +17,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pad_ray import terminal
+
 
 class Bar:
     """Progress of one stage."""
@@ -70,7 +72,7 @@ class Reporter:
     """Hands out bars; use as a context."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+        self.console = console or terminal.console(stderr=True)
         self._progress = None
         if self.console.is_terminal:
             self._progress = Progress(
