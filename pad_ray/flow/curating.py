@@ -45,7 +45,7 @@ def curate(run: Run, round_: int, reporter: Reporter) -> None:
         summary = {
             "kept": sum(part["kept"] for part in parts),
             "dropped": _total(parts, "dropped"),
-            "by_source": _yields(run, round_, _total(parts, "by_source")),
+            "by_source": _yields(run, round_, _total(parts, "by_source"), _total(parts, "repairs")),
             "by_task": _total(parts, "by_task"),
             "by_origin": _total(parts, "by_origin"),
         }
@@ -129,6 +129,7 @@ def _write(shard: Shard, examples: list[Example], dropped: Counter[str]) -> dict
         "kept": len(examples),
         "dropped": dict(+dropped),
         "by_source": dict(Counter(example.source for example in examples)),
+        "repairs": dict(Counter(example.source for example in examples if example.task == "repair")),
         "by_task": dict(Counter(example.task for example in examples)),
         "by_origin": dict(Counter(example.origin for example in examples)),
     }
@@ -158,11 +159,17 @@ def _known(shard: Shard) -> dict[str, list[str]]:
     return known
 
 
-def _yields(run: Run, round_: int, kept: dict[str, int]) -> dict[str, dict[str, int]]:
+def _yields(run: Run, round_: int, kept: dict[str, int], repairs: dict[str, int]) -> dict[str, dict[str, int]]:
+    """By source: samples asked and correct, examples kept, and how many of these are repairs."""
     judged = run.manifest.find(round_, "judge")
     by_source: dict[str, dict[str, int]] = judged.counts["by_source"] if judged else {}
     return {
-        source: {"asked": counts["asked"], "correct": counts.get("correct", 0), "kept": kept.get(source, 0)}
+        source: {
+            "asked": counts["asked"],
+            "correct": counts.get("correct", 0),
+            "kept": kept.get(source, 0),
+            "repairs": repairs.get(source, 0),
+        }
         for source, counts in sorted(by_source.items())
     }
 
