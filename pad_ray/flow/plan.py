@@ -11,11 +11,12 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pad_ray.errors import RecipeError
+from pad_ray.errors import ProblemError, RecipeError
 from pad_ray.flow.journal import shard_name
 from pad_ray.flow.shard import Shard
 from pad_ray.flow.students import student_of
-from pad_ray.problems import Intake, take_in
+from pad_ray.problems import Intake, left_out, take_in
+from pad_ray.problems.decontamination import RUN
 from pad_ray.recipe import Recipe
 from pad_ray.records import Message, Problem, Request, sample_id
 from pad_ray.run import Run
@@ -44,7 +45,7 @@ def plan(run: Run, round_: int) -> None:
         expand = _student_requests(run, round_) if round_ else _teacher_requests(run.recipe, recording)
         cut = run.storage.names("problems/train", ".parquet")
         run.storage.delete(f"round-{round_}/requests")
-        left = run.recipe.refine.limit if round_ else None
+        left = _refine_limit(run) if round_ else None
         unasked = 0
         for number, name in enumerate(cut):
             rows = run.storage.read_rows(name, Problem)
@@ -61,33 +62,45 @@ def plan(run: Run, round_: int) -> None:
             stage.new += run.storage.write_rows(
                 Shard(str(run.storage), round_, number).file("requests"), Request, requests
             )
-        if stage.new == 0:
-            raise RecipeError(
-                "the teacher has no reply to any of the training problems.",
-                hint="A recording must name the same problem ids as problems.train.",
-            )
+        if recording and stage.new == 0:  # any other teacher is asked about every problem
+            raise _no_replies(run, recording)
         stage.counts["unasked"] = unasked
         if recording:
             known = {row.problem_id for name in cut for row in run.storage.read_rows(name, Problem)}
             stage.counts["unmatched_replies"] = recording.unmatched(known)
 
 
+def _refine_limit(run: Run) -> int | None:
+    """Most problems of a refinement round: what the calibration settled, where there was one."""
+    return run.sizes.refine_problems if run.sizes else run.recipe.refine.limit
+
+
 def _plan_problems(run: Run) -> dict[str, Any]:
     recipe = run.recipe
-    suites: dict[str, Intake] = {name: take_in(uri, name) for name, uri in recipe.problems.eval.items()}
+    suites = {name: _read(f"problems.eval.{name}", uri, name) for name, uri in recipe.problems.eval.items()}
     for name, suite in suites.items():
         run.storage.write_rows(f"problems/eval/{name}.parquet", Problem, suite.problems[: recipe.evaluate.limit])
     held_out = [problem for suite in suites.values() for problem in suite.problems]
-    train = take_in(recipe.problems.train, "train", limit=recipe.problems.limit, exclude=held_out)
+    train = _read("problems.train", recipe.problems.train, "train", recipe.problems.limit, held_out)
     run.storage.delete("problems/train")
     for number, rows in enumerate(_cut(train.problems, _shard_count(recipe, len(train.problems)))):
         run.storage.write_rows(f"problems/train/{shard_name(number)}.parquet", Problem, rows)
     return {
         "problems": len(train.problems),
         "dropped": dict(train.dropped),
+        "overlap": train.overlap,
         "sources": dict(Counter(problem.source for problem in train.problems)),
         "suites": {name: {"problems": len(s.problems), "dropped": dict(s.dropped)} for name, s in suites.items()},
     }
+
+
+def _read(
+    key: str, uris: str | list[str], split: str, limit: int | None = None, exclude: Sequence[Problem] = ()
+) -> Intake:
+    try:
+        return take_in(uris, split, limit=limit, exclude=exclude)
+    except ProblemError as error:
+        raise ProblemError(f"{key}: {error.message}", hint=error.hint) from error
 
 
 def _shard_count(recipe: Recipe, problems: int) -> int:
@@ -111,19 +124,38 @@ def sentences(run: Run) -> list[str]:
         return []
     counts = stage.counts
     said = [
-        f"{counts['problems']} training problems{_left_out(counts['dropped'])}, {stage.new + stage.reused} requests"
+        f"{counts['problems']:,} training problems{_left_out(counts['dropped'])}, {stage.new + stage.reused:,} requests"
     ]
+    if counts.get("overlap"):
+        said.append(
+            f"{counts['overlap']:,} of them share {RUN} words in a row with an evaluation question of the same gym task"
+            " and stay: its templates repeat by design, with new numbers"
+        )
     if counts["unasked"]:
-        said.append(f"{counts['unasked']} problems have no recorded reply")
+        said.append(f"{counts['unasked']:,} training problems have no recorded reply")
     if counts.get("unmatched_replies"):
-        said.append(f"{counts['unmatched_replies']} recorded replies are about other problems, or ones left out")
-    said += [f"suite {name}: {s['problems']} problems{_left_out(s['dropped'])}" for name, s in counts["suites"].items()]
+        said.append(
+            f"{counts['unmatched_replies']:,} recorded replies are not needed: they answer problems outside this"
+            " training set (left out above, held out by templates=…, or of other tasks)"
+        )
+    said += [
+        f"suite {name}: {s['problems']:,} problems{_left_out(s['dropped'])}" for name, s in counts["suites"].items()
+    ]
     return said
 
 
 def _left_out(dropped: dict[str, int]) -> str:
-    reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in sorted(dropped.items()))
-    return f" (left out: {reasons})" if reasons else ""
+    return f" (left out: {left_out(dropped)})" if dropped else ""
+
+
+def _no_replies(run: Run, recording: RecordedTeacher) -> RecipeError:
+    asked = next(run.storage.scan_rows("problems/train", Problem)).problem_id
+    paths = ", ".join(run.recipe.teacher.paths)
+    return RecipeError(
+        f"the teacher has no reply to any of the training problems: teacher.path ({paths}) holds replies to the problem"
+        f" {recording.problem_ids[0]!r} and the like, problems.train asks {asked!r} and the like.",
+        hint="Ids must be the same in both: use the problems that were recorded (for gym:// the same task and seed).",
+    )
 
 
 def _recording(recipe: Recipe) -> RecordedTeacher | None:

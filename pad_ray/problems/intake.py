@@ -5,15 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pad_ray.errors import ProblemError
 from pad_ray.jsonl import row_id
+from pad_ray.problems.decontamination import RUN, EvaluationRuns, Sharing
 from pad_ray.problems.sources import rows
 from pad_ray.records import Problem, Step
+
+REASONS = {
+    "no_answer": "without an answer",
+    "duplicate": "repeated",
+    "conflicting_answer": "repeated with another answer (the first is kept)",
+    "in_evaluation": "also in an evaluation suite",
+    "shares_13_gram": f"sharing {RUN} words in a row with an evaluation question",
+    "over_limit": "beyond problems.limit",
+}
+"""Why rows are left out, as the counts name it and in words that follow a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +34,10 @@ class Intake:
     problems: list[Problem]
     """Unique problems with an answer, in the order of their sources."""
     dropped: Counter[str] = field(default_factory=Counter[str])
-    """Rows left out, by reason: `no_answer`, `duplicate`, `conflicting_answer` (the first is kept), `in_evaluation`,
-    `over_limit`."""
+    """Rows left out, by reason: the keys of REASONS."""
+    overlap: int = 0
+    """How many of the problems share 13 words in a row with an evaluation problem of the same gym task: kept, because
+    its templates repeat by design, but worth knowing."""
 
 
 def take_in(
@@ -34,13 +47,18 @@ def take_in(
     limit: int | None = None,
     exclude: Iterable[Problem] = (),
 ) -> Intake:
-    """Read, check and count the problems of a split; those whose question is in `exclude` are left out.
+    """Read, check and count the problems of a split; those that the evaluation problems in `exclude` give away are left
+    out: the same question, or 13 words in a row of one (but for problems of the same gym task).
 
     Raises ProblemError (with file and line) for unreadable rows, for one id with two different questions, and when
     nothing is left.
     """
     uris = [uris] if isinstance(uris, str) else list(uris)
-    intake = Intake([])
+    problems: list[Problem] = []
+    dropped = Counter[str]()
+    overlap = 0
+    exclude = list(exclude)
+    runs = EvaluationRuns(exclude)
     ids: dict[str, str] = {}
     answers: dict[str, str] = {}
     held_out = {_normal(problem.question) for problem in exclude}
@@ -51,9 +69,9 @@ def take_in(
             problem = to_problem(row, place, split, uri)
             question = _normal(problem.question)
             if not problem.answer:
-                intake.dropped["no_answer"] += 1
+                dropped["no_answer"] += 1
             elif question in held_out:
-                intake.dropped["in_evaluation"] += 1
+                dropped["in_evaluation"] += 1
             elif ids.get(problem.problem_id, question) != question:
                 raise ProblemError(
                     f"{place}: the id {problem.problem_id!r} stands for two different questions.",
@@ -61,16 +79,24 @@ def take_in(
                 )
             elif question in answers:
                 same = answers[question] == _normal(problem.answer)
-                intake.dropped["duplicate" if same else "conflicting_answer"] += 1
-            elif limit is not None and len(intake.problems) >= limit:
-                intake.dropped["over_limit"] += 1
+                dropped["duplicate" if same else "conflicting_answer"] += 1
+            elif (sharing := runs.sharing(problem)) is Sharing.TEXT:
+                dropped["shares_13_gram"] += 1
+            elif limit is not None and len(problems) >= limit:
+                dropped["over_limit"] += 1
             else:
                 ids[problem.problem_id] = question
                 answers[question] = _normal(problem.answer)
-                intake.problems.append(problem)
-    if not intake.problems:
-        raise ProblemError(_nothing_left(split, uris, read, intake.dropped))
-    return intake
+                problems.append(problem)
+                overlap += sharing is Sharing.TEMPLATE
+    if not problems:
+        raise _nothing_left(split, uris, read, dropped)
+    return Intake(problems, dropped, overlap)
+
+
+def left_out(dropped: Mapping[str, int]) -> str:
+    """Counts by reason in words, like `3 without an answer, 1 repeated`; empty for none."""
+    return ", ".join(f"{count:,} {REASONS[reason]}" for reason, count in sorted(dropped.items()))
 
 
 def to_problem(row: dict[str, Any], place: str, split: str, uri: str = "") -> Problem:
@@ -129,9 +155,16 @@ def _normal(text: str) -> str:
     return " ".join(text.split()).casefold()
 
 
-def _nothing_left(split: str, uris: list[str], read: int, dropped: Counter[str]) -> str:
+def _nothing_left(split: str, uris: list[str], read: int, dropped: Counter[str]) -> ProblemError:
     where = ", ".join(uris)
     if read == 0:
-        return f"the {split} problems ({where}) are empty: no rows."
-    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()))
-    return f"of {read} {split} problems ({where}) none can be used: {reasons}."
+        return ProblemError(f"the {split} problems ({where}) are empty: no rows.")
+    hints = {
+        "no_answer": "Each row needs a question and its answer: nothing can be checked without one.",
+        "in_evaluation": "Train on other problems than the suites hold.",
+        "shares_13_gram": "Train on other problems than the suites hold.",
+    }
+    return ProblemError(
+        f"of {read:,} {split} problems ({where}) none can be used: {left_out(dropped)}.",
+        hint=hints.get(dropped.most_common(1)[0][0], ""),
+    )

@@ -56,6 +56,11 @@ class RecordedTeacher:
         """How many replies there are for a problem."""
         return len(self._replies.get(problem_id, ()))
 
+    @property
+    def problem_ids(self) -> list[str]:
+        """The problems that replies were recorded for, in file order."""
+        return list(self._replies)
+
     def unmatched(self, problem_ids: set[str]) -> int:
         """How many replies are about none of these problems."""
         return sum(len(replies) for problem_id, replies in self._replies.items() if problem_id not in problem_ids)
