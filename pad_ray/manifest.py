@@ -15,14 +15,14 @@ from pad_ray.storage import Storage
 NAME = "manifest.json"
 FORMAT_VERSION = 1
 
-StageName = Literal["plan", "sample", "judge", "curate", "train", "evaluate"]
+StageName = Literal["plan", "sample", "judge", "curate", "calibrate", "train", "evaluate"]
 
 
 class Stage(BaseModel):
     """One stage of one round."""
 
     round: int
-    """Refinement round; -1 is the untrained student."""
+    """Refinement round; -1 is the untrained student (and the calibration)."""
     stage: StageName
     state: Literal["running", "partial", "done"] = "running"
     new: int = 0

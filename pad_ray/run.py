@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from pad_ray.budget import Sizes
 from pad_ray.errors import BudgetReached, PadRayError, RecipeError, UsageError
 from pad_ray.lease import Lease
 from pad_ray.manifest import Manifest, Stage, StageName, load_manifest
@@ -42,6 +43,12 @@ class Run:
             )
 
     @property
+    def sizes(self) -> Sizes | None:
+        """What the calibration settled, for recipes with a time budget, once it is done."""
+        stage = self.done(-1, "calibrate")
+        return Sizes(**stage.counts["sizes"]) if stage else None
+
+    @property
     def complete(self) -> bool:
         """Whether every stage of every round is done."""
         names: tuple[StageName, ...] = ("plan", "sample", "judge", "curate", "train", "evaluate")
@@ -50,6 +57,8 @@ class Run:
         ]
         if self.recipe.evaluate.baselines:
             wanted.append((-1, "evaluate"))
+        if self.recipe.budget.minutes is not None:
+            wanted.append((-1, "calibrate"))
         return all(self.done(*key) for key in wanted)
 
     @contextmanager

@@ -38,7 +38,7 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
             student=f"round-{round_}/student",
             settings=recipe.train,
             epochs=recipe.refine.epochs if round_ else recipe.train.epochs,
-            tokens=recipe.train.max_tokens,
+            tokens=_limit(run, round_),
             lr=(recipe.refine.lr or recipe.train.lr) if round_ else recipe.train.lr,
             seed=recipe.seed + round_,
             card={
@@ -62,6 +62,14 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
             bar.to(checkpoint.steps, f"loss {checkpoint.loss:.3f}")
         stage.new, stage.reused = checkpoint.steps - before, before
         stage.counts = {"checkpoint": asdict(checkpoint), "examples": len(mixture)}
+
+
+def _limit(run: Run, round_: int) -> int | None:
+    """Most training tokens of a round, from the recipe and from the calibration."""
+    limits = [run.recipe.train.max_tokens]
+    if sizes := run.sizes:
+        limits.append(sizes.refine_tokens if round_ else sizes.train_tokens)
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def _mixture(run: Run, round_: int) -> list[Example]:

