@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from pad_ray.cli_tools import DEFAULT_RECIPE, add_tools
+from pad_ray.cli_look import DEFAULT_RECIPE, add_looks
+from pad_ray.cli_tools import AsJson, add_tools, evaluation_lines
 from pad_ray.errors import PadRayError, UsageError
+from pad_ray.terminal import console
 
 if TYPE_CHECKING:
     from pad_ray.flow.progress import Reporter
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 _OVERRIDE = re.compile(r"[a-z_]+(\.\w+)*=")
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM."""
+RESUMABLE = ("distill", "plan", "sample", "judge", "curate", "train", "evaluate")
+"""Commands that hold a run folder and go on where they stopped."""
 
 app = typer.Typer(
     name="pad-ray",
@@ -47,9 +51,10 @@ StudentDir = Annotated[str, typer.Option("--student", help="Folder of a student.
 
 @app.command()
 def distill(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
-    """The whole loop. Called again on the same run folder, it resumes and redoes nothing that is finished."""
-    from rich.console import Console
+    """The whole loop, from problems to a measured student.
 
+    Called again on the same run folder, it resumes and redoes nothing that is finished.
+    """
     from pad_ray.evaluate.report import write_report
     from pad_ray.evaluate.table import final_table
     from pad_ray.flow.plan import plan as write_plan
@@ -69,12 +74,12 @@ def distill(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
                 loop(run, reporter)
     folder = Path(str(run.storage))
     write_report(folder)
-    Console().print(final_table(folder))
+    console().print(final_table(folder))
 
 
 @app.command()
 def plan(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
-    """Read the problems and write every request, before anything is asked."""
+    """Read the problems and write every request; nothing is asked."""
     from pad_ray.flow.plan import plan as write_plan
     from pad_ray.flow.plan import sentences
 
@@ -86,7 +91,10 @@ def plan(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
 
 @app.command()
 def sample(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
-    """Ask the teacher for every planned reply that is not there yet (plans first, if needed)."""
+    """Ask the teacher for every planned reply that is missing.
+
+    Plans first, if needed; judges nothing.
+    """
     from pad_ray.flow.plan import plan as write_plan
 
     with _run(arguments, run_dir) as (run, reporter):
@@ -101,7 +109,7 @@ def sample(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Roun
 
 @app.command()
 def judge(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
-    """Execute and grade every sampled program that has no verdict yet."""
+    """Execute and grade every program that has no verdict yet."""
     with _run(arguments, run_dir) as (run, reporter), _ray(run.recipe):
         from pad_ray.flow.sampling import sample_and_judge
 
@@ -142,8 +150,9 @@ def evaluate(
     samples: Annotated[int, typer.Option(min=1, help="Programs per question, for vote.")] = 8,
     limit: Annotated[int | None, typer.Option(min=1, help="Answer only this many problems.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
-    """Measure the student of a run's round, or any student folder on any problems."""
+    """Measure a run's student, or any student on any problems."""
     if not student:
         with _run(arguments, run_dir) as (run, reporter), _ray(run.recipe):
             from pad_ray.refine.rounds import evaluate_round
@@ -162,10 +171,21 @@ def evaluate(
         summary = evaluate_student(
             student, problems, Path(out), decode=decode, samples=samples, limit=limit, seed=seed, reporter=reporter
         )
-    typer.echo(json.dumps(summary))
+    typer.echo(json.dumps(summary) if as_json else evaluation_lines(summary, Path(out)))
 
 
 add_tools(app)
+add_looks(app)
+
+
+@app.callback()
+def _everywhere(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error (anywhere on the line).")
+    ] = False,
+) -> None:
+    # main() takes --debug out before anything is parsed, so that it may stand behind a command too.
+    pass
 
 
 def main() -> None:
@@ -180,12 +200,16 @@ def main() -> None:
         _end(str(error), error.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            _end("interrupted; the same command resumes.", INTERRUPTED)
+            _end(f"interrupted{'; the same command resumes' if _resumes(sys.argv[1:]) else ''}.", INTERRUPTED)
         raise
     except Exception as error:
         if debug:
             raise
         _end(f"{type(error).__name__}: {error} (a defect of pad_ray; --debug shows where).", 1)
+
+
+def _resumes(arguments: list[str]) -> bool:
+    return arguments[:1] != [] and arguments[0] in RESUMABLE and not any(a.startswith("--student") for a in arguments)
 
 
 def _end(sentence: str, code: int) -> NoReturn:

@@ -1,16 +1,17 @@
-"""Commands around a run: executing programs, looking at runs, asking and serving students."""
+"""Commands beside a run: executing programs, comparing and reporting runs, asking and serving students."""
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pad_ray.errors import UsageError
-
-DEFAULT_RECIPE = "quick"
+from pad_ray.terminal import console, printable
 
 StudentDir = Annotated[str, typer.Option("--student", help="Folder of a student.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -18,14 +19,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def add_tools(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
-    for command in (execute, status, show, ask, compare, report, serve, recipes):
+    for command in (execute, ask, compare, report, serve):
         app.command()(command)
 
 
 def execute(
     source: Annotated[Path, typer.Argument(metavar="IN.jsonl", help='Rows {"id", "program", "answer"?, "entry"?}.')],
     target: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="Verdicts, in the same order.")],
-    timeout: Annotated[float, typer.Option(min=0.01, help="Limit on one program, in seconds.")] = 1.0,
+    timeout: Annotated[float, typer.Option(help="Limit on one program, in seconds.")] = 1.0,
     workers: Annotated[int, typer.Option(min=1, help="Sandboxes side by side.")] = 2,
     sandbox: Annotated[str, typer.Option(help="strict, degraded or unsafe: below it nothing runs.")] = "strict",
 ) -> None:
@@ -35,6 +36,8 @@ def execute(
 
     if sandbox not in ("strict", "degraded", "unsafe"):
         raise UsageError(f"--sandbox: {sandbox!r} is not strict, degraded or unsafe.")
+    if not 0 < timeout < math.inf:
+        raise UsageError(f"--timeout: {timeout:g} is no time limit.", hint="Give seconds above 0, such as 1 or 0.5.")
     with Reporter() as reporter, reporter.bar("execute", 0, "programs") as bar:
 
         def show(done: int, total: int) -> None:
@@ -45,48 +48,6 @@ def execute(
     typer.echo(", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())) or "no rows")
 
 
-def status(run_dir: Path, as_json: AsJson = False) -> None:
-    """How far a run got, and what came of it."""
-    from pad_ray.status import status as read_status
-
-    found = read_status(run_dir)
-    if as_json:
-        typer.echo(json.dumps(found))
-        return
-    typer.echo(f"{run_dir}: {found['state']}{' - ' + found['error'] if found['error'] else ''}")
-    for stage in found["stages"]:
-        who = f"round {stage['round']}" if stage["round"] >= 0 else "untrained"
-        counts = f"{stage['new']:>7} new {stage['reused']:>7} reused {stage['seconds']:>8.1f} s"
-        typer.echo(f"  {who:<10} {stage['stage']:<9} {stage['state']:<8} {counts}")
-    for row in found["accuracy"]:
-        who = f"round {row['round']}" if row["round"] >= 0 else "untrained"
-        low, high = row["ci95"]
-        typer.echo(f"  {who:<10} {row['suite']}: {row['accuracy']:.1%} ({low:.1%} to {high:.1%}, n={row['n']})")
-
-
-def show(run_dir: Path, sample_id: str, as_json: AsJson = False) -> None:
-    """One sample whole: prompt, reply, program, verdict, and what became of it."""
-    from pad_ray.status import show as find
-
-    found = find(run_dir, sample_id)
-    if as_json:
-        typer.echo(json.dumps(found))
-        return
-    for message in found["request"]["messages"]:
-        typer.echo(f"--- {message['role']}\n{message['content']}")
-    if "sample" in found:
-        typer.echo(f"--- reply of {found['request']['model'] or 'the teacher'}\n{found['sample']['text']}")
-    if "verdict" in found:
-        verdict = found["verdict"]
-        typer.echo(
-            f"--- program\n{verdict['program']}--- verdict\n{verdict['outcome']} {verdict['value']} {verdict['detail']}"
-        )
-    for example in found["examples"]:
-        typer.echo(f"--- became the {example['task']} example {example['example_id']}\n{example['completion']}")
-    if not found["examples"]:
-        typer.echo("--- became no example")
-
-
 def ask(
     question: str,
     student: StudentDir,
@@ -94,7 +55,7 @@ def ask(
     samples: Annotated[int, typer.Option(min=1, help="Programs to vote, for vote.")] = 8,
     as_json: AsJson = False,
 ) -> None:
-    """Put one question to a student and see the program behind the answer."""
+    """Ask a student; see the answer and the program behind it."""
     from pad_ray.flow.cluster import settle_environment
     from pad_ray.reasoner import Reasoner
     from pad_ray.storage import to_row
@@ -105,20 +66,20 @@ def ask(
     if as_json:
         typer.echo(json.dumps(to_row(answer)))
         return
-    typer.echo(answer.program.rstrip() or "(no program)")
-    typer.echo(
-        f"\n{answer.answer if answer.answer is not None else 'no answer'}   ({answer.outcome}, {answer.seconds:.2f} s)"
-    )
+    typer.echo(printable(answer.program.rstrip()) or "(no program)")
+    given = printable(answer.answer) if answer.answer is not None else "no answer"
+    typer.echo(f"\n{given}   ({answer.outcome}, {answer.seconds:.2f} s)")
 
 
 def compare(paths: list[Path]) -> None:
-    """Paired differences between finished runs or summary.json files, with intervals."""
-    from rich.console import Console
+    """Paired differences between finished runs, with intervals.
 
+    A summary.json of an evaluation stands for a run of one suite.
+    """
     from pad_ray.evaluate.compare import compare as pair_up
     from pad_ray.evaluate.table import comparison_table
 
-    Console().print(comparison_table(pair_up(paths)))
+    console().print(comparison_table(pair_up(paths)))
 
 
 def report(run_dir: Path) -> None:
@@ -139,9 +100,14 @@ def serve(
     run_service(student, host=host, port=port)
 
 
-def recipes() -> None:
-    """List the recipes that ship with pad_ray."""
-    from pad_ray.recipe_file import builtin_recipes, load_recipe
+def evaluation_lines(summary: Mapping[str, Any], out: Path) -> str:
+    """What `evaluate --student` says of its summary."""
+    from pad_ray.evaluate.wording import duration, interval, percent
 
-    for name in builtin_recipes():
-        typer.echo(f"{name:<10} {load_recipe(name).about}{' (default)' if name == DEFAULT_RECIPE else ''}")
+    right = f"{summary['correct']} of {summary['n']} questions right: {percent(summary['accuracy'])}"
+    ran = f"{percent(summary['executable_rate'])} of the programs ran to their end"
+    return (
+        f"{right} (95 % interval {interval(summary['ci95'])}); {ran}.\n"
+        f"{summary['tokens']:,} tokens in {duration(summary['seconds'])}. "
+        f"Every answer: {out / 'answers.jsonl'}; these figures: {out / 'summary.json'}"
+    )

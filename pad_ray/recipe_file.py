@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,6 +14,10 @@ from pydantic import ValidationError
 
 from pad_ray.errors import RecipeError
 from pad_ray.recipe import Recipe
+
+_ABSENT = object()
+_KINDS = frozenset({"str", "int", "float", "bool", "constrained-int"})
+"""What pydantic calls the kinds of a key that may be of several."""
 
 
 def builtin_recipes() -> list[str]:
@@ -28,26 +33,33 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = Path(name_or_path)
     if name_or_path in builtin_recipes():
-        text = (resources.files("pad_ray") / "recipes" / f"{name_or_path}.yaml").read_text(encoding="utf-8")
+        text = recipe_source(name_or_path)
     elif path.suffix in (".yaml", ".yml") or path.is_file():
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError(f"cannot read the recipe {name_or_path}: {error}.") from error
     else:
-        raise RecipeError(
-            f"there is no recipe {name_or_path!r}{_nearest(name_or_path, builtin_recipes())}.",
-            hint=f"Built in: {', '.join(builtin_recipes())}; or give the path of a .yaml file.",
-        )
+        raise _unknown(name_or_path)
     try:
         tree: Any = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"{name_or_path} is not valid YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(tree, dict):
         raise RecipeError(f"{name_or_path} holds no keys.", hint="A recipe starts with `name:`, see `pad-ray recipes`.")
+    # What is already wrong in the file is the file's; the overrides answer for the rest.
+    of_file = set(_sentences(tree)) if overrides else set[str]()
     for override in overrides:
         _apply(tree, override)  # pyright: ignore[reportUnknownArgumentType]
-    return parse_recipe(tree, name_or_path)
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        blamed: dict[str, list[str]] = {}
+        for where, sentence in _explain(error):
+            ours = sentence in of_file or not overrides
+            blamed.setdefault(name_or_path if ours else _culprit(where, overrides), []).append(sentence)
+        said = (f"{'; '.join(sentences)} (in {origin})" for origin, sentences in blamed.items())
+        raise RecipeError("; ".join(said) + ".") from None
 
 
 def parse_recipe(tree: Any, origin: str = "recipe") -> Recipe:
@@ -55,17 +67,25 @@ def parse_recipe(tree: Any, origin: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError("; ".join(_explain(error)) + ".", hint=f"(in {origin})") from None
+        said = "; ".join(sentence for _, sentence in _explain(error))
+        raise RecipeError(f"{said} (in {origin}).") from None
+
+
+def recipe_source(name: str) -> str:
+    """The commented YAML of a built-in recipe. Raises RecipeError for a name that is none."""
+    if name not in builtin_recipes():
+        raise _unknown(name)
+    return (resources.files("pad_ray") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Dotted keys in which two recipe trees differ, with both values."""
     for key in sorted(set(ours) | set(theirs)):
-        dotted, mine, other = f"{prefix}{key}", ours.get(key), theirs.get(key)
+        dotted, mine, other = f"{prefix}{key}", ours.get(key, _ABSENT), theirs.get(key, _ABSENT)
         if isinstance(mine, Mapping) and isinstance(other, Mapping):
             yield from differences(mine, other, f"{dotted}.")  # pyright: ignore[reportUnknownArgumentType]
         elif mine != other:
-            yield f"{dotted}: {other!r} in the run, {mine!r} now"
+            yield f"{dotted}: {_spelled(other)} in the run, {_spelled(mine)} now"
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
@@ -85,24 +105,71 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         node[last] = raw
 
 
-def _explain(error: ValidationError) -> Iterator[str]:
+def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
+    """What is wrong, as dotted key and sentence."""
+    wrong: dict[str, list[Any]] = {}
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
+        keys = _recipe_keys(problem["loc"])
+        where = ".".join(keys)
         if problem["type"] == "extra_forbidden":
-            *parents, key = problem["loc"]
-            yield f"unknown key {where!r}{_nearest(str(key), _keys_of(parents))}"
+            yield where, f"unknown key {where!r}{_nearest(keys[-1], _keys_of(keys[:-1]))}"
         elif problem["type"] == "missing":
-            yield f"the key {where!r} is missing"
+            yield where, f"the key {where!r} is missing"
         else:
-            yield f"{where}: {problem['input']!r} is not allowed ({problem['msg']})"
+            wrong.setdefault(where, []).append(problem)
+    for where, problems in wrong.items():
+        # A key that may be of several kinds has one complaint for each.
+        why = ", or ".join(dict.fromkeys(problem["msg"][0].lower() + problem["msg"][1:] for problem in problems))
+        yield where, f"{where}: {_spelled(problems[0]['input'])} is not allowed ({why})"
 
 
-def _keys_of(parents: Sequence[int | str]) -> list[str]:
+def _sentences(tree: Any) -> list[str]:
+    try:
+        Recipe.model_validate(tree)
+    except ValidationError as error:
+        return [sentence for _, sentence in _explain(error)]
+    return []
+
+
+def _culprit(where: str, overrides: Sequence[str]) -> str:
+    """The override that an error comes from: one that set this key, a key in it, or the section it is in."""
+    for override in reversed(overrides):
+        key = override.partition("=")[0]
+        if f"{where}.".startswith(f"{key}.") or f"{key}.".startswith(f"{where}."):
+            return f"{override} on the command line"
+    return "the command line"
+
+
+def _recipe_keys(place: Sequence[int | str]) -> list[str]:
+    """The keys of an error's place; pydantic adds which of several allowed kinds was tried."""
+    keys: list[str] = []
+    for part in place:
+        if isinstance(part, str) and ("[" in part or part in _KINDS):
+            break
+        keys.append(str(part))
+    return keys
+
+
+def _keys_of(parents: Sequence[str]) -> list[str]:
     model: Any = Recipe
     for key in parents:
         field = model.model_fields.get(key) if hasattr(model, "model_fields") else None
         model = field.annotation if field else None
     return list(model.model_fields) if hasattr(model, "model_fields") else []
+
+
+def _spelled(value: Any) -> str:
+    """A value as a recipe or an override spells it."""
+    if value is _ABSENT:
+        return "not set"
+    return repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _unknown(name: str) -> RecipeError:
+    return RecipeError(
+        f"there is no recipe {name!r}{_nearest(name, builtin_recipes())}.",
+        hint=f"Built in: {', '.join(builtin_recipes())}; or give the path of a .yaml file.",
+    )
 
 
 def _nearest(name: str, valid: Sequence[str]) -> str:

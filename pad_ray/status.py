@@ -1,20 +1,19 @@
-"""What a run folder says of itself: state, stages, outcomes, spend, accuracy; and one sample whole."""
+"""What a run folder says of itself: state, stages, outcomes, spend, accuracy."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pad_ray.errors import UsageError
 from pad_ray.lease import is_held
-from pad_ray.manifest import Manifest, load_manifest
+from pad_ray.manifest import NAME, Manifest, load_manifest
 from pad_ray.storage import Storage
 
 
 def status(run_dir: Path) -> dict[str, Any]:
     """The content of `pad-ray status --json`. Raises UsageError for a folder that is no run."""
-    manifest = _manifest(run_dir)
+    manifest = read_manifest(run_dir)
     if manifest.state == "running" and not is_held(Storage(run_dir)):
         # Killed: nobody was left to write it down.
         manifest.state = "interrupted"
@@ -47,35 +46,17 @@ def status(run_dir: Path) -> dict[str, Any]:
     }
 
 
-def show(run_dir: Path, sample_id: str) -> dict[str, Any]:
-    """One sample whole: request, reply, verdict, and the examples made of it. Raises UsageError if it is not there."""
-    import pyarrow.parquet as pq
-
-    _manifest(run_dir)
-    found: dict[str, Any] = {}
-    for noun in ("requests", "samples", "verdicts"):
-        for path in sorted(run_dir.glob(f"round-*/{noun}/*.parquet")):
-            rows = pq.read_table(path, filters=[("sample_id", "=", sample_id)]).to_pylist()
-            if rows:
-                found[noun.removesuffix("s")] = rows[0]
-    if "request" not in found:
-        raise UsageError(
-            f"{run_dir} has no sample {sample_id!r}.",
-            hint="Ids look like lcm/7/0#program.r0.k0; the column sample_id of round-0/samples/*.parquet lists them.",
-        )
-    found["examples"] = [
-        row
-        for path in sorted(run_dir.glob("round-*/examples/*.parquet"))
-        for row in pq.read_table(path, filters=[("problem_id", "=", found["request"]["problem_id"])]).to_pylist()
-        if row["example_id"] == sample_id or row["example_id"].startswith(f"{sample_id}!")
-    ]
-    return json.loads(json.dumps(found, default=str))
-
-
-def _manifest(run_dir: Path) -> Manifest:
-    manifest = load_manifest(Storage(run_dir)) if run_dir.is_dir() else None
+def read_manifest(run_dir: Path) -> Manifest:
+    """The manifest of a run folder. Raises UsageError for anything else, naming the runs that lie in it."""
+    if not run_dir.is_dir():
+        what = "is a file" if run_dir.exists() else "does not exist"
+        raise UsageError(f"{run_dir} is not a run folder: it {what}.", hint=_HINT)
+    manifest = load_manifest(Storage(run_dir))
     if manifest is None:
-        raise UsageError(
-            f"{run_dir} is not a run folder (no manifest.json).", hint="Give the --run-dir of a distill call."
-        )
+        inside = sorted(str(path.parent) for path in run_dir.glob(f"*/{NAME}"))[:5]
+        hint = f"These are: {', '.join(inside)}." if inside else _HINT
+        raise UsageError(f"{run_dir} is not a run folder: it has no {NAME}.", hint=hint)
     return manifest
+
+
+_HINT = "Give the --run-dir of a distill call (runs/NAME where none was given)."

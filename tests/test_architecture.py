@@ -18,7 +18,7 @@ LAYERS = [
     {"outcomes", "errors", "records", "terminal", "", "__version__"},
     {"storage", "jsonl", "owner", "lease", "manifest", "recipe", "recipe_file", "run", "status", "budget"},
     {"teacher", "sandbox", "grading", "curate", "thoughts", "refine", "decode", "problems", "students"},
-    {"flow", "train", "refine.rounds", "evaluate", "reasoner", "one_sample", "fate", "doctor"},
+    {"flow", "train", "refine.rounds", "evaluate", "reasoner", "one_sample", "fate", "doctor", "reach"},
     {"cli", "cli_tools", "cli_look", "starter", "jobs"},
 ]
 # The only places that may know Ray or torch (below the top layer): the upper rooms and what runs models.

@@ -16,12 +16,14 @@ from pad_ray.flow.plan import plan, shards
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.sampling import sample_and_judge
 from pad_ray.flow.training import train_round
+from pad_ray.one_sample import show
+from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import parse_recipe
 from pad_ray.records import Example, Request, Sample, Verdict
 from pad_ray.refine.rounds import evaluate_round
 from pad_ray.run import open_run
-from pad_ray.status import show, status
+from pad_ray.status import status
 from pad_ray.storage import Storage
 
 pytestmark = pytest.mark.usefixtures("ray_session")
@@ -105,8 +107,8 @@ def test_one_stream_samples_judges_and_shares_the_work(recipe: Recipe, tmp_path:
     assert summary["by_source"]["a"]["asked"] == 24
 
     whole = show(run, examples[0].example_id)
-    assert whole["verdict"]["outcome"] == "correct"
-    assert [example["example_id"] for example in whole["examples"]] == [examples[0].example_id]
+    assert whole.verdict and whole.verdict.outcome is Outcome.CORRECT
+    assert whole.examples == examples[:1]
 
 
 def test_sampling_and_judging_can_be_two_calls_and_finished_rows_are_not_asked_again(
