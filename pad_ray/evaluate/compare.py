@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pad_ray.errors import UsageError
-from pad_ray.evaluate.folder import PROMPTS, UNTRAINED, Measurement, measurements, read_answers
+from pad_ray.evaluate.folder import UNTRAINED, best_baseline, last_students, measurements, read_answers
 from pad_ray.evaluate.metrics import Paired, paired
 from pad_ray.outcomes import Outcome
 from pad_ray.storage import Storage
@@ -73,15 +73,16 @@ def compare(paths: Sequence[str | Path]) -> list[Difference]:
 
 
 def history(storage: Storage) -> list[Difference]:
-    """Within one run: every round against the untrained student, and against the round before it."""
+    """Within one run: every round against the best baseline of the suite, and against the round before it."""
+    measured = measurements(storage)
     found: list[Difference] = []
-    asked_alike = [one for one in measurements(storage) if one.prompt == PROMPTS[0]]
-    rights = {(one.suite, one.round): _rights(storage, one.folder) for one in asked_alike}
-    for after in asked_alike:
-        for before in asked_alike:
-            earlier = before.round in (UNTRAINED, after.round - 1) and before.round < after.round
-            mine, theirs = rights[before.suite, before.round], rights[after.suite, after.round]
-            if earlier and before.suite == after.suite and mine.keys() & theirs.keys():
+    for after in (one for one in measured if one.round != UNTRAINED):
+        earlier = [one for one in measured if (one.suite, one.round) == (after.suite, after.round - 1)]
+        befores = [best_baseline(measured, after.suite), *(one for one in earlier if one.round != UNTRAINED)]
+        theirs = _rights(storage, after.folder)
+        for before in filter(None, befores):
+            mine = _rights(storage, before.folder)
+            if mine.keys() & theirs.keys():
                 found.append(Difference(after.suite, before.student, after.student, paired(mine, theirs)))
     return found
 
@@ -94,7 +95,7 @@ def _answered(path: Path) -> list[_Answered]:
     storage = Storage(folder)
     if storage.exists("summary.json"):
         return [_Answered(folder.name, str(folder), _rights(storage, "."))]
-    last: dict[str, Measurement] = {one.suite: one for one in measurements(storage)}
+    last = last_students(measurements(storage))
     if not last:
         raise UsageError(
             f"{path} holds no finished evaluation.", hint="Let the run come to its end (`pad-ray status` says how far)."

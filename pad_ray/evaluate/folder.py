@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from pad_ray.errors import StorageError
 from pad_ray.evaluate.metrics import GradedAnswer
 from pad_ray.outcomes import Outcome
+from pad_ray.recipe import Prompt
 from pad_ray.storage import Storage, to_row
 
 UNTRAINED = -1
 """The round of the student before any training."""
-PROMPTS = ("zero_shot", "few_shot", "direct")
-"""The ways the untrained student is asked; trained students know one way only, the first."""
+PROMPTS: tuple[str, ...] = get_args(Prompt)
+"""The ways the untrained student is asked."""
+TRAINED = "zero_shot"
+"""The one way that trained students know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +40,21 @@ class Measurement:
 
     @property
     def student(self) -> str:
-        """The student in words."""
-        return student_name(self.round) + ("" if self.prompt == PROMPTS[0] else f" ({self.prompt.replace('_', ' ')})")
+        """The student in words, and what it was asked for where it was not trained to do it."""
+        if self.round != UNTRAINED:
+            return f"round {self.round}"
+        exemplars = len(self.summary.get("exemplars", ()))
+        asked = {
+            "direct": "answers directly",
+            "zero_shot": "writes programs",
+            "few_shot": f"programs after {exemplars or 'some'} example{'s' if exemplars != 1 else ''}",
+        }
+        return f"untrained, {asked[self.prompt]}"
 
-
-def student_name(round_: int) -> str:
-    """The student of a round in words."""
-    return "untrained" if round_ == UNTRAINED else f"round {round_}"
+    @property
+    def executable(self) -> float | None:
+        """Share of the answers whose program ran and gave a value; None where no program was asked for."""
+        return None if self.prompt == "direct" else self.summary["executable_rate"]
 
 
 def read_json(storage: Storage, name: str) -> dict[str, Any]:
@@ -92,11 +103,26 @@ def measurements(storage: Storage) -> list[Measurement]:
     found: list[Measurement] = []
     for suite in suites(storage):
         places = [(UNTRAINED, prompt, f"base/eval/{suite}/{prompt}") for prompt in PROMPTS]
-        places += [(number, PROMPTS[0], f"round-{number}/eval/{suite}") for number in rounds(storage)]
+        places += [(number, TRAINED, f"round-{number}/eval/{suite}") for number in rounds(storage)]
         for number, prompt, folder in places:
             if summary := read_json(storage, f"{folder}/summary.json"):
                 found.append(Measurement(number, suite, prompt, folder, summary))
     return found
+
+
+def best_baseline(measured: Iterable[Measurement], suite: str) -> Measurement | None:
+    """The way of asking the untrained student that gave most on a suite (of equals the first), or None."""
+    baselines = [one for one in measured if one.suite == suite and one.round == UNTRAINED]
+    return max(baselines, key=lambda one: one.summary["accuracy"], default=None)
+
+
+def last_students(measured: Iterable[Measurement]) -> dict[str, Measurement]:
+    """By suite, the student of the last round; before any training the best baseline."""
+    measured = list(measured)
+    last = {one.suite: one for one in measured}
+    return {
+        suite: (best_baseline(measured, suite) or one) if one.round == UNTRAINED else one for suite, one in last.items()
+    }
 
 
 def read_answers(storage: Storage, folder: str) -> list[GradedAnswer]:

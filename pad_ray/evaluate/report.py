@@ -14,7 +14,8 @@ import yaml
 
 from pad_ray.errors import UsageError
 from pad_ray.evaluate import plots, wording
-from pad_ray.evaluate.story import Story, gains, headline, read_story, verdict_sentences
+from pad_ray.evaluate.sentences import gains, headline, yield_sentences
+from pad_ray.evaluate.story import Story, read_story
 from pad_ray.storage import Storage
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def render(story: Story) -> str:
         title=story.recipe.get("name", "run"),
         headline=headline(story),
         gains=gains(story),
-        sentences=verdict_sentences(story),
+        sentences=yield_sentences(story),
         recipe=yaml.safe_dump(story.recipe, sort_keys=False, allow_unicode=True),
         accuracy_plot=plots.accuracies(story.measured) if story.measured else "",
         yield_plot=_plot(plots.yields, {number: one.outcomes for number, one in rounds.items() if one.asked}),

@@ -1,4 +1,4 @@
-"""A run told from its files: the sentences, tables and examples that the report and the terminal show.
+"""A run read from its files: the figures and examples that the report, the terminal and the model card show.
 
 Every part is None or empty while its files are not there, so an unfinished run tells the part it has.
 """
@@ -14,15 +14,15 @@ from pad_ray.evaluate.compare import Difference, history
 from pad_ray.evaluate.folder import (
     UNTRAINED,
     Measurement,
+    last_students,
     measurements,
     read_answers,
     read_json,
     read_lines,
     read_recipe,
     rounds,
-    student_name,
 )
-from pad_ray.evaluate.wording import clipped, percent
+from pad_ray.evaluate.wording import clipped
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Problem, Verdict
 from pad_ray.storage import Storage
@@ -64,6 +64,8 @@ class SourceYield:
     """Of these, correct."""
     kept: int | None
     """Training examples made of them; None before curation."""
+    repairs: int | None
+    """Of these, failures paired with a correct program of the same problem; None where that was not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,13 @@ class Round:
     """examples/summary.json, or {}."""
     losses: list[dict[str, Any]]
     """The lines of metrics.jsonl."""
+    training: Mapping[str, Any]
+    """checkpoint/summary.json, or {}."""
+
+    @property
+    def author(self) -> str:
+        """Who wrote its programs."""
+        return "student" if self.number else "teacher"
 
     @property
     def asked(self) -> int:
@@ -99,6 +108,11 @@ class Round:
         """Training examples made of them, or None before curation."""
         return self.curation.get("kept")
 
+    @property
+    def repairs(self) -> int:
+        """Of these, repairs of failures; the others are new correct programs."""
+        return (self.curation.get("by_task") or {}).get("repair", 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Story:
@@ -111,63 +125,26 @@ class Story:
     differences: list[Difference]
     answers: list[tuple[Measurement, list[Shown]]]
     """Some answers of the last student, by suite."""
+    planned: Mapping[str, Any]
+    """What the plan of round 0 counted: problems, what was left out, suites."""
+    calibration: Mapping[str, Any]
+    """What was measured on this machine before the long part, or {}."""
 
 
 def read_story(storage: Storage) -> Story:
     """Read everything a run has written so far. Raises StorageError for damaged files."""
     measured = measurements(storage)
     manifest = read_json(storage, "manifest.json")
-    last = {one.suite: one for one in measured}
     return Story(
         recipe=read_recipe(storage),
         manifest=manifest,
         rounds=[_round(storage, number, manifest) for number in rounds(storage)],
         measured=measured,
         differences=history(storage),
-        answers=[(one, _answers(storage, one.folder)) for one in last.values()],
+        answers=[(one, _answers(storage, one.folder)) for one in last_students(measured).values()],
+        planned=_counts(manifest, 0, "plan"),
+        calibration=_counts(manifest, UNTRAINED, "calibrate"),
     )
-
-
-def headline(story: Story) -> str:
-    """What was distilled from what."""
-    recipe = story.recipe
-    student = recipe.get("student") or {}
-    name = str(student.get("model") or "unnamed").removeprefix("package://").rstrip("/")
-    weights = " with random weights" if student.get("init") == "random" else ""
-    teacher = recipe.get("teacher") or {}
-    model = teacher.get("model") or "its teacher"
-    source = f"the recorded replies of {model}" if teacher.get("kind") == "recorded" else model
-    return f"The student {name}{weights} learns to reason by writing programs, from {source}."
-
-
-def gains(story: Story) -> list[Difference]:
-    """Per suite, the last trained student against the untrained one."""
-    last = {one.suite: one.student for one in story.measured}
-    return [one for one in story.differences if (one.before, one.after) == (student_name(UNTRAINED), last[one.suite])]
-
-
-def verdict_sentences(story: Story) -> list[str]:
-    """What is worth saying about the yield in words."""
-    said: list[str] = []
-    planned = _counts(story.manifest, 0, "plan")
-    if planned.get("problems"):
-        left_out = ", ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in planned.get("dropped", {}).items())
-        said.append(f"{planned['problems']:,} training problems{f', left out {left_out}' if left_out else ''}.")
-    for one in story.rounds:
-        if one.asked:
-            who = "teacher" if one.number == 0 else "student"
-            kept = "" if one.kept is None else f"; {one.kept:,} became training examples"
-            said.append(
-                f"Round {one.number}: the {who} wrote {one.asked:,} programs, "
-                f"{one.correct:,} of them correct ({percent(one.correct / one.asked)}){kept}."
-            )
-        barren = [source.source or "(no source)" for source in one.sources if source.asked and source.kept == 0]
-        if barren:
-            said.append(
-                f"Nothing was learned in round {one.number} from {', '.join(barren)}: "
-                "no program for these problems was correct and new."
-            )
-    return said
 
 
 def _round(storage: Storage, number: int, manifest: Mapping[str, Any]) -> Round:
@@ -197,11 +174,12 @@ def _round(storage: Storage, number: int, manifest: Mapping[str, Any]) -> Round:
         sandbox=", ".join(sorted(level for level in levels if level)),
         samples=[_shown(verdict, problems.get(_problem_id(verdict))) for verdict in chosen],
         sources=[
-            SourceYield(source, row.get("asked", 0), row.get("correct", 0), row.get("kept"))
+            SourceYield(source, row.get("asked", 0), row.get("correct", 0), row.get("kept"), row.get("repairs"))
             for source, row in sorted(by_source.items())
         ],
         curation=curation,
         losses=read_lines(storage, f"round-{number}/checkpoint/metrics.jsonl"),
+        training=read_json(storage, f"round-{number}/checkpoint/summary.json"),
     )
 
 

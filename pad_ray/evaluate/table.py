@@ -7,30 +7,42 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
-from rich.console import Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from pad_ray.evaluate import report
 from pad_ray.evaluate.compare import Difference
 from pad_ray.evaluate.folder import Measurement
-from pad_ray.evaluate.story import Round, gains, headline, read_story
+from pad_ray.evaluate.sentences import barren_sentences, gain_sentence, gains, headline
+from pad_ray.evaluate.story import Round, SourceYield, read_story
 from pad_ray.evaluate.wording import clipped, interval, p_value, percent, points, points_interval
 from pad_ray.storage import Storage
 
+_STYLES = {"better": "green", "no clear difference": "yellow", "worse": "red"}
+
 
 def final_table(root: Path) -> Group:
-    """The end of a run, for a rich console. Raises StorageError for damaged files."""
+    """The end of a run, for a rich console; print it with `crop=False`, so that no command is cut.
+
+    Raises StorageError for damaged files.
+    """
     story = read_story(Storage(root))
-    parts: list[Text | Table] = [Text(headline(story), style="bold")]
-    if story.measured:
-        parts += [Text(), _students(story.measured)]
-    if gained := gains(story):
-        parts += [Text(), _gains(gained)]
-    if any(one.asked for one in story.rounds):
-        parts += [Text(), _yields(story.rounds)]
+    parts: list[RenderableType] = [Text(headline(story), style="bold")]
+    gained = {one.suite: one for one in gains(story)}
+    wide = max((len(one.student) for one in story.measured), default=0)
+    for suite, measured in groupby(story.measured, key=lambda one: one.suite):
+        parts += [Text(), _students(suite, list(measured), wide)]
+        if suite in gained:
+            parts.append(Text(gain_sentence(gained[suite]), style=_STYLES[gained[suite].paired.verdict]))
+    wide = max((len(source.source) for one in story.rounds for source in one.sources), default=0)
+    for one in story.rounds:
+        if one.asked:
+            parts += [Text(), _yields(one, wide), *(Text(said) for said in barren_sentences(one))]
     questions = [shown.question for _, answers in story.answers for shown in answers]
     parts += [Text(), *_next_steps(root, story.rounds, min(questions, key=len, default="What is 3 + 4?"))]
     return Group(*parts)
@@ -38,8 +50,12 @@ def final_table(root: Path) -> Group:
 
 def comparison_table(differences: Sequence[Difference]) -> Table:
     """The rows of `compare`, for a rich console."""
-    figures = ("from %", "to %", "points", "95 % interval", "gained", "lost", "n", "p")
-    table = _table("suite", "from", "to", numbers=figures)
+    table = Table(box=None, pad_edge=False)
+    for name in ("suite", "from", "to"):
+        table.add_column(name, overflow="fold")
+    for name in ("from %", "to %", "points", "95 % interval", "gained", "lost", "n", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("in words")
     for one in differences:
         pair = one.paired
         table.add_row(
@@ -52,79 +68,90 @@ def comparison_table(differences: Sequence[Difference]) -> Table:
             str(pair.lost),
             str(pair.n),
             p_value(pair.p_value),
+            Text(pair.verdict, style=_STYLES[pair.verdict]),
         )
     return table
 
 
-def _students(measured: Sequence[Measurement]) -> Table:
-    table = _table("suite", "student", numbers=("correct", "accuracy", "95 % interval", "executable"))
-    previous = ""
+def _students(suite: str, measured: Sequence[Measurement], wide: int) -> Table:
+    # Every suite has its own table: the names of suites are long, and the columns must be in line all the same.
+    table = Table(box=None, pad_edge=False)
+    table.add_column(Text(suite), overflow="fold", min_width=min(wide, 36))
+    for name, width in (("correct", 9), ("accuracy", 8), ("95 % interval", 13), ("ran", 7)):
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for one in measured:
         summary = one.summary
         table.add_row(
-            Text(one.suite if one.suite != previous else ""),
             one.student,
-            f"{summary['correct']} / {summary['n']}",
+            f"{summary['correct']}/{summary['n']}",
             Text(percent(summary["accuracy"]), style="bold"),
             interval(summary["ci95"]),
-            percent(summary["executable_rate"]),
+            "–" if one.executable is None else percent(one.executable),
         )
-        previous = one.suite
     return table
 
 
-def _gains(gained: Sequence[Difference]) -> Table:
-    table = _table("suite", numbers=("gain on the untrained student", "95 % interval", "n"))
-    for one in gained:
-        pair = one.paired
-        table.add_row(Text(one.suite), f"{points(pair.difference)} points", points_interval(pair.ci95), str(pair.n))
-    return table
-
-
-def _yields(rounds: Sequence[Round]) -> Table:
-    table = _table("programs of", "source", numbers=("asked", "correct", "yield", "kept"))
-    for one in (one for one in rounds if one.asked):
-        who = f"round {one.number} ({'student' if one.number else 'teacher'})"
-        rows = [(Text("all"), one.asked, one.correct, one.kept)]
-        if len(one.sources) > 1:
-            rows += [(Text(of.source or "–"), of.asked, of.correct, of.kept) for of in one.sources]
-        for number, (source, asked, correct, kept) in enumerate(rows):
-            table.add_row(
-                who if number == 0 else "",
-                source,
-                f"{asked:,}",
-                f"{correct:,}",
-                percent(correct / asked) if asked else "–",
-                Text("–" if kept is None else f"{kept:,}", style="red" if kept == 0 else ""),
-            )
-    return table
-
-
-def _table(*names: str, numbers: Sequence[str]) -> Table:
+def _yields(one: Round, wide: int) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
+    names = ("new", "repairs") if one.number else ("examples",)
+    table.add_column(f"round {one.number}: programs of the {one.author}", overflow="fold", min_width=wide)
+    for name, width in zip(("asked", "correct", "%", *names), (7, 7, 7, 8, 8), strict=False):
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
+    rows: list[SourceYield] = []
+    if len(one.sources) != 1:
+        rows.append(SourceYield("all", one.asked, one.correct, one.kept, one.repairs))
+    for of in [*rows, *one.sources]:
+        new = None if of.kept is None or of.repairs is None else of.kept - of.repairs
+        made = (new, of.repairs if of.kept is not None else None) if one.number else (of.kept,)
+        table.add_row(
+            Text(of.source or "(no source)"),
+            f"{of.asked:,}",
+            f"{of.correct:,}",
+            percent(of.correct / of.asked) if of.asked else "–",
+            *(Text("–" if count is None else f"{count:,}") for count in made),
+            style="red" if of.kept == 0 else None,
+        )
     return table
 
 
-def _next_steps(root: Path, rounds: Sequence[Round], question: str) -> list[Text]:
+def _next_steps(root: Path, rounds: Sequence[Round], question: str) -> list[RenderableType]:
     """Commands that make sense now, ready to be copied."""
-    steps: list[Text] = []
+    steps: list[RenderableType] = []
     students = [root / f"round-{one.number}" / "student" for one in rounds]
     if trained := [folder for folder in students if folder.is_dir()]:
         student = _shell_path(trained[-1])
-        steps.append(_step("ask it", f"{_program()} ask --student {student} {shlex.quote(clipped(question, 120))}"))
-        steps.append(_step("serve it", f"{_program()} serve --student {student}"))
+        ask = [_program(), "ask", "--student", student, shlex.quote(clipped(" ".join(question.split()), 70))]
+        steps += [_label("ask it"), _Command(ask)]
+        steps += [_label("serve it"), _Command([_program(), "serve", "--student", student])]
     page = root / report.NAME
-    how = f"open {_shell_path(page)}" if page.exists() else f"{_program()} report {_shell_path(root)}"
-    steps.append(_step("see more", how))
+    viewer = next((name for name in ("xdg-open", "open") if shutil.which(name)), None)
+    if not page.exists():
+        steps += [_label("see more"), _Command([_program(), "report", _shell_path(root)])]
+    elif viewer:
+        steps += [_label("see more"), _Command([viewer, _shell_path(page)])]
+    else:
+        steps.append(Text.assemble(("see more, in a browser: ", "dim"), str(page)))
     return steps
 
 
-def _step(what: str, command: str) -> Text:
-    return Text.assemble((f"{what:<10}", "dim"), command)
+def _label(what: str) -> Text:
+    return Text(what, style="dim")
+
+
+class _Command:
+    """A command that can be pasted whatever the width: a long one goes on after a backslash, as shells have it."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = words
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        line = " "
+        for number, word in enumerate(self._words):
+            if number and len(line) + len(word) + 3 > options.max_width:
+                yield Segment(line + " \\\n")
+                line = "   "
+            line += f" {word}"
+        yield Segment(line + "\n")
 
 
 def _program() -> str:

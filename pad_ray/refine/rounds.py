@@ -6,6 +6,7 @@ folder goes on where it stopped and redoes nothing that is finished.
 
 from __future__ import annotations
 
+from pad_ray.evaluate.card import write_card
 from pad_ray.evaluate.run import EvaluateJob, evaluate
 from pad_ray.flow.curating import curate
 from pad_ray.flow.plan import plan
@@ -27,6 +28,7 @@ def distill(run: Run, reporter: Reporter) -> None:
         curate(run, round_, reporter)
         train_round(run, round_, reporter)
         evaluate_round(run, round_, reporter)
+        write_card(str(run.storage), round_)
 
 
 def evaluate_round(run: Run, round_: int, reporter: Reporter) -> None:

@@ -1,0 +1,133 @@
+"""What is worth saying about a run in words; the terminal, the report and the model card say it alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pad_ray.evaluate.compare import Difference
+from pad_ray.evaluate.folder import best_baseline, last_students
+from pad_ray.evaluate.story import Round, SourceYield, Story
+from pad_ray.evaluate.wording import percent, points, points_interval
+from pad_ray.problems import left_out
+from pad_ray.problems.decontamination import RUN
+from pad_ray.students.wheel import WHEELS
+
+BARREN = 0.05
+"""A task whose programs are correct at most this often gives the student next to nothing."""
+
+
+def headline(story: Story) -> str:
+    """What was distilled from what."""
+    student = story.recipe.get("student") or {}
+    weights = " with random weights" if student.get("init") == "random" else ""
+    name = base_model(story.recipe).removeprefix("package://")
+    return f"The student {name}{weights} learns to reason by writing programs, from {teacher(story.recipe)}."
+
+
+def base_model(recipe: Mapping[str, Any]) -> str:
+    """The untrained student's name: its hub id where it has one, of a folder elsewhere only the last part."""
+    name = str((recipe.get("student") or {}).get("model") or "unnamed").rstrip("/")
+    if (package := name.removeprefix("wheel://")) in WHEELS:
+        return WHEELS[package].hub_id
+    return Path(name).name if name.startswith(("/", ".", "~")) else name
+
+
+def teacher(recipe: Mapping[str, Any]) -> str:
+    """Who wrote the programs of round 0."""
+    asked = recipe.get("teacher") or {}
+    if asked.get("kind") == "student":
+        return "programs of its own that were correct"
+    model = asked.get("model") or "a teacher without a name"
+    return f"the recorded replies of {model}" if asked.get("kind") == "recorded" else model
+
+
+def gains(story: Story, round_: int | None = None) -> list[Difference]:
+    """Per suite, the student of a round (else the last one) against the best baseline."""
+    last = last_students(story.measured)
+    found: list[Difference] = []
+    for one in story.differences:
+        best = best_baseline(story.measured, one.suite)
+        after = last[one.suite].student if round_ is None else f"round {round_}"
+        if best and (one.before, one.after) == (best.student, after):
+            found.append(one)
+    return found
+
+
+def gain_sentence(gain: Difference) -> str:
+    """A difference in words: is it better, than whom, by how much, and how sure is that."""
+    pair = gain.paired
+    words = {
+        "better": "is better than",
+        "worse": "is worse than",
+        "no clear difference": "is not clearly different from",
+    }
+    return (
+        f"{gain.after.capitalize()} {words[pair.verdict]} the best baseline ({gain.before}): "
+        f"{percent(pair.after)} against {percent(pair.before)}, {points(pair.difference)} points, "
+        f"95 % interval {points_interval(pair.ci95)}, n = {pair.n}."
+    )
+
+
+def yield_sentences(story: Story) -> list[str]:
+    """What the rounds gave, and what they gave nothing of."""
+    said: list[str] = []
+    if story.planned.get("problems"):
+        reasons = left_out(story.planned.get("dropped") or {})
+        said.append(f"{story.planned['problems']:,} training problems{f', left out: {reasons}' if reasons else ''}.")
+    for one in story.rounds:
+        if one.asked:
+            said.append(
+                f"Round {one.number}: the {one.author} wrote {one.asked:,} programs, "
+                f"{one.correct:,} of them correct ({percent(one.correct / one.asked)}){_became(one)}."
+            )
+        said += barren_sentences(one)
+    return said
+
+
+def barren_sentences(one: Round) -> list[str]:
+    """The tasks of a round that the student is not taught, and why."""
+    asked = [source for source in one.sources if source.asked]
+    if one.number:
+        # A student that is never right can still learn from repairs: only tasks without any example are worth a word.
+        empty = [source for source in asked if source.kept == 0]
+        return [f"{_names(empty)}: round {one.number} gave nothing new to learn."] if empty else []
+    said: list[str] = []
+    if barren := [source for source in asked if source.correct <= BARREN * source.asked]:
+        counts = ", ".join(f"{source.correct:,} of {source.asked:,}" for source in barren)
+        never = "never" if not any(source.correct for source in barren) else "almost never"
+        left = ""
+        if all(source.kept is not None for source in barren):
+            nothing = "almost nothing" if any(source.kept for source in barren) else "nothing"
+            left = f"; the filter leaves {nothing} of them, so the student is not taught {_these(barren)}"
+        said.append(f"{_names(barren)}: the teacher was {never} right ({counts}){left}.")
+    if lost := [source for source in asked if source.kept == 0 and source not in barren]:
+        said.append(f"{_names(lost)}: no correct program was kept, so the student is not taught {_these(lost)}.")
+    return said
+
+
+def overlap_sentence(story: Story) -> str:
+    """What training and evaluation share by design, or nothing."""
+    if not (shared := story.planned.get("overlap")):
+        return ""
+    return (
+        f"{shared:,} training problems share {RUN} words in a row with an evaluation problem of the same gym task. "
+        "They stay: its templates repeat by design, with new numbers."
+    )
+
+
+def _became(one: Round) -> str:
+    if one.kept is None:
+        return ""
+    if one.number == 0:
+        return f"; {one.kept:,} became training examples"
+    return f"; {one.kept - one.repairs:,} became new examples, {one.repairs:,} failures became repairs"
+
+
+def _names(sources: Sequence[SourceYield]) -> str:
+    return ", ".join(source.source or "(no source)" for source in sources)
+
+
+def _these(sources: Sequence[SourceYield]) -> str:
+    return "this" if len(sources) == 1 else "these"
