@@ -87,7 +87,7 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path: Path) -> None:
         ([row(1, steps=[3])], r"p\.jsonl:1: a step must hold"),
         ([row(1, facts=3)], r"p\.jsonl:1: facts must be a list, this one is 3"),
         ([], "are empty: no rows"),
-        ([row(1, answer=None)], "none can be used: 1 no_answer"),
+        ([row(1, answer=None)], "none can be used: 1 without an answer"),
     ],
 )
 def test_bad_rows_are_named_by_file_and_line(tmp_path: Path, rows: list[Any], said: str) -> None:
