@@ -209,7 +209,9 @@ def main() -> None:
 
 
 def _resumes(arguments: list[str]) -> bool:
-    return arguments[:1] != [] and arguments[0] in RESUMABLE and not any(a.startswith("--student") for a in arguments)
+    """Whether a call holds a run folder; an evaluation of any student does not."""
+    in_a_run = any(argument in RESUMABLE for argument in arguments[:1])
+    return in_a_run and not any(argument.startswith("--student") for argument in arguments)
 
 
 def _end(sentence: str, code: int) -> NoReturn:

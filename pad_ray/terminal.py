@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,11 +12,11 @@ WIDE = 10_000
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console as wide as the terminal; without one, wide enough that no line is ever wrapped (COLUMNS wins)."""
+    """A console as wide as the terminal; without one, wide enough that no line is ever wrapped."""
     from rich.console import Console
 
     made = Console(stderr=stderr)
-    if not made.is_terminal and "COLUMNS" not in os.environ:
+    if not made.is_terminal:
         made.width = WIDE
     return made
 

@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 import yaml
 
+from pad_ray import cli
+from pad_ray.cli_tools import evaluation_lines
+from pad_ray.recipe_file import load_recipe, recipe_source
+
 COMMANDS = {
     *("distill", "plan", "sample", "judge", "curate", "train", "evaluate", "execute"),
-    *("status", "show", "ask", "compare", "report", "serve", "recipes"),
+    *("status", "show", "ask", "compare", "report", "serve", "recipes", "init", "doctor"),
 }
 
 
 def pad_ray(*arguments: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pad_ray.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
+    """A call of the command line in this process, which spares the imports of a new one."""
+    said, complained = io.StringIO(), io.StringIO()
+    before, sys.argv = sys.argv, ["pad-ray", *map(str, arguments)]
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        with contextlib.chdir(folder or "."), redirect_stdout(said), redirect_stderr(complained):
+            cli.main()
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        sys.argv = before
+        signal.signal(signal.SIGTERM, on_sigterm)
+    return subprocess.CompletedProcess(sys.argv, code, said.getvalue(), complained.getvalue())
+
+
+def process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A call in a process of its own."""
+    command = [sys.executable, "-m", "pad_ray.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture
@@ -36,8 +62,11 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
-def test_help_lists_every_command() -> None:
-    assert set(COMMANDS) <= set(pad_ray("--help").stdout.split())
+def test_help_lists_every_command_and_debug_each_with_a_whole_sentence() -> None:
+    options, commands = process("--help").stdout.split("Commands:")
+    assert set(COMMANDS) <= set(commands.split())
+    assert "--debug" in options
+    assert "..." not in commands
 
 
 @pytest.mark.parametrize(
@@ -45,13 +74,20 @@ def test_help_lists_every_command() -> None:
     [
         (["distil"], "distill"),
         (["distill", "quik"], "did you mean 'quick'"),
-        (["distill", "quick", "trian.lr=1"], "did you mean 'train'"),
+        (["distill", "quick", "trian.lr=1"], "(did you mean 'train'?) (in trian.lr=1 on the command line)"),
         (["distill", "quick", "thought=chian"], "thought: 'chian' is not allowed"),
         (["distill", "quick", "laptop"], "one recipe is enough"),
-        (["plan", "quick", "problems.train=nowhere.jsonl"], "there is no file nowhere.jsonl"),
-        (["status", "nowhere"], "nowhere is not a run folder"),
+        (["plan", "quick", "problems.train=nowhere.jsonl", "problems.eval={}"], "there is no file nowhere.jsonl"),
+        (["status", "nowhere"], "nowhere is not a run folder: it does not exist"),
+        (["status", "."], ". is not a run folder: it has no manifest.json"),
+        (["show", "."], ". is not a run folder"),
+        (["recipes", "quik"], "did you mean 'quick'"),
+        (["init", "recipe.txt"], "recipe.txt: a recipe is a .yaml file"),
+        (["init", "--problems", "nowhere.jsonl"], "there is no file nowhere.jsonl"),
         (["execute", "nowhere.jsonl", "out.jsonl"], "nowhere.jsonl"),
         (["execute", "x", "y", "--sandbox", "none"], "'none' is not strict"),
+        (["execute", "x", "y", "--timeout", "0"], "--timeout: 0 is no time limit. Give seconds above 0"),
+        (["execute", "x", "y", "--timeout", "nan"], "--timeout: nan is no time limit"),
         (["evaluate", "--student", "x"], "--problems and --out"),
     ],
 )
@@ -70,7 +106,7 @@ def test_a_folder_that_cannot_be_written_fails_with_1_before_any_work(recipe: Pa
 
 
 def test_debug_shows_the_traceback() -> None:
-    assert "Traceback" in pad_ray("status", "nowhere", "--debug").stderr
+    assert "Traceback" in process("status", "nowhere", "--debug").stderr
 
 
 def test_plan_is_a_stage_of_its_own_and_another_recipe_is_refused_in_its_folder(recipe: Path, tmp_path: Path) -> None:
@@ -111,8 +147,66 @@ def test_a_malformed_row_is_named_and_no_half_result_is_left(tmp_path: Path) -> 
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_the_built_in_recipes_are_listed_with_a_sentence() -> None:
+def test_the_built_in_recipes_are_listed_with_what_they_take_and_can_be_read_whole() -> None:
     result = pad_ray("recipes")
     assert result.returncode == 0
-    assert "quick" in result.stdout
+    line = next(line for line in result.stdout.splitlines() if line.startswith("quick"))
+    assert "a faulty teacher" in line
+    assert "about two minutes on two cores" in line
     assert "(default)" in result.stdout
+    assert pad_ray("recipes", "quick").stdout == recipe_source("quick")
+
+
+def test_a_first_recipe_is_written_and_the_next_command_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text('{"question": "1 + 1?", "answer": 2}\n')
+    result = pad_ray("init", "--problems", "mine.jsonl", folder=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "and run it: pad-ray distill my_recipe.yaml"
+    assert load_recipe(str(tmp_path / "my_recipe.yaml")).problems.train == "mine.jsonl"
+    again = pad_ray("init", folder=tmp_path)
+    assert again.returncode == 2
+    assert "my_recipe.yaml exists and is kept" in again.stderr
+
+
+def test_status_says_what_it_counts_and_names_runs_inside_a_folder(recipe: Path, tmp_path: Path) -> None:
+    pad_ray("plan", recipe, "--run-dir", tmp_path / "runs" / "one")
+    assert "1 requests" in pad_ray("status", tmp_path / "runs" / "one").stdout
+    assert f"These are: {tmp_path / 'runs' / 'one'}." in pad_ray("status", tmp_path / "runs").stderr
+
+
+def test_a_long_line_is_not_wrapped_without_a_terminal(recipe: Path, tmp_path: Path) -> None:
+    run = tmp_path / ("deep/" * 20) / "run"
+    assert f"pad-ray: recipe t in {run}\n" in pad_ray("plan", recipe, "--run-dir", run).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "resumes"),
+    [
+        (["distill", "quick"], True),
+        (["evaluate", "quick"], True),
+        (["evaluate", "--student", "x"], False),
+        (["serve", "--student", "x"], False),
+        (["doctor"], False),
+    ],
+)
+def test_only_what_can_be_resumed_is_said_to_resume(
+    arguments: list[str], resumes: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise SystemExit(cli.INTERRUPTED)
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    monkeypatch.setattr(sys, "argv", ["pad-ray", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 130
+    assert ("the same command resumes" in capsys.readouterr().err) is resumes
+
+
+def test_an_evaluation_is_summed_up_in_two_lines() -> None:
+    summary = {"n": 20, "correct": 12, "accuracy": 0.6, "ci95": [0.387, 0.7812], "executable_rate": 0.95}
+    said = evaluation_lines({**summary, "tokens": 1234, "seconds": 75.2}, Path("out"))
+    assert said.splitlines() == [
+        "12 of 20 questions right: 60.0 % (95 % interval 38.7 – 78.1); 95.0 % of the programs ran to their end.",
+        "1,234 tokens in 1 min 15 s. Every answer: out/answers.jsonl; these figures: out/summary.json",
+    ]

@@ -56,6 +56,40 @@ def test_a_malformed_override_is_refused(tmp_path: Path, override: str) -> None:
         load_recipe(str(path), [override])
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("train.lrr=1", "unknown key 'train.lrr' (did you mean 'lr'?) (in train.lrr=1 on the command line)"),
+        ("teacher.samples=0", "teacher.samples: 0 is not allowed"),
+        ("problems={}", "the key 'problems.train' is missing (in problems={} on the command line)"),
+        ("train.use_gpu=maybe", "(in train.use_gpu=maybe on the command line)"),
+    ],
+)
+def test_a_wrong_override_is_blamed_on_the_command_line(tmp_path: Path, override: str, said: str) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(tree()))
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(path), ["seed=2", override])
+    assert said in str(caught.value)
+    assert "r.yaml" not in str(caught.value)
+
+
+def test_what_is_wrong_in_the_file_is_blamed_on_the_file_beside_an_override(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(tree(train={"epoch": 2})))
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(str(path), ["train.lrr=1"])
+    assert f"unknown key 'train.epoch' (did you mean 'epochs'?) (in {path})" in str(caught.value)
+    assert "(in train.lrr=1 on the command line)" in str(caught.value)
+
+
+def test_a_key_of_several_kinds_is_named_without_the_validator_s_words() -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(tree(teacher={"samples": 0}))
+    assert str(caught.value).startswith("teacher.samples: 0 is not allowed (input should be greater than or equal to 1")
+    assert "constrained" not in str(caught.value)
+
+
 def test_an_unknown_recipe_name_lists_the_known_ones() -> None:
     with pytest.raises(RecipeError, match="did you mean 'quick'"):
         load_recipe("quik")
@@ -72,6 +106,12 @@ def test_the_hash_ignores_how_fast_and_notices_what_is_made() -> None:
 def test_differences_name_the_dotted_keys() -> None:
     one, two = parse_recipe(tree()).identity(), parse_recipe(tree(train={"lr": 0.5})).identity()
     assert list(differences(two, one)) == ["train.lr: 0.0002 in the run, 0.5 now"]
+
+
+def test_differences_spell_values_as_a_recipe_does() -> None:
+    one, two = parse_recipe(tree()).identity(), parse_recipe(tree(train={"max_steps": 3}, name="u")).identity()
+    assert list(differences(two, one)) == ["name: 't' in the run, 'u' now", "train.max_steps: null in the run, 3 now"]
+    assert list(differences({"new": True}, {})) == ["new: not set in the run, true now"]
 
 
 def test_the_resolved_yaml_reads_back_as_the_same_recipe() -> None:

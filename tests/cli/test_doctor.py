@@ -1,0 +1,138 @@
+"""`pad-ray doctor`: a finding for everything a run stands on, a mend for what is missing, and never a secret."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pad_ray import reach
+from pad_ray.sandbox import levels
+
+SECRET = "sk-never-show-this"
+NAMES = [
+    *("python", "ray", "ray files", "sandbox", "torch", "gpu", "deepspeed", "compiler", "gym"),
+    *("memory", "disk", "student", "hub", "teacher", "s3"),
+]
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def doctor(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A doctor whose outside world is this machine."""
+    outside = {"HF_HUB_OFFLINE": "1", "PAD_RAY_CACHE": str(folder / "cache"), "OPENAI_API_KEY": SECRET}
+    command = [sys.executable, "-m", "pad_ray.cli", "doctor", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=folder, timeout=200, env={**os.environ, **outside, **environment}
+    )
+
+
+def fake_packages(folder: Path, **texts: str) -> str:
+    """Packages of these texts, to be found before the real ones; loaded in no time."""
+    for name, text in {"ray": "__version__ = '1'", **texts}.items():
+        (folder / f"{name}.py").write_text(text)
+    return str(folder)
+
+
+TORCH = "class cuda:\n    device_count = lambda: 0\n__version__ = '1'\nget_num_threads = lambda: 2\n"
+
+
+def test_what_works_here_is_found_to_work(tmp_path: Path) -> None:
+    result = doctor(tmp_path, "--json")
+    found = {row["check"]: row for row in json.loads(result.stdout)}
+    assert list(found) == NAMES
+    assert all(set(row) == {"check", "state", "found", "mend"} for row in found.values())
+    assert all(row["mend"] for row in found.values() if row["state"] != "ok")
+    assert {found[name]["state"] for name in ("ray", "sandbox", "torch", "deepspeed")} == {"ok"}
+    assert "strict" in found["sandbox"]["found"]
+    assert result.returncode == any(row["state"] == "problem" for row in found.values())
+
+
+def test_what_is_broken_is_named_with_its_mend_and_ends_with_1(tmp_path: Path) -> None:
+    paths = fake_packages(tmp_path, torch=TORCH, deepspeed="raise ImportError('no ops for you')")
+    result = doctor(tmp_path, PYTHONPATH=paths, RAY_TMPDIR="/" + "long" * 10)
+    assert result.returncode == 1
+    lines = result.stdout.splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("problem deepspeed"))
+    assert "ImportError: no ops for you" in lines[place]
+    assert "pip install" in lines[place + 1]
+    assert lines[-1] == "Needed and not working: ray files, deepspeed."
+
+
+def test_a_broken_torch_is_not_blamed_on_deepspeed(tmp_path: Path) -> None:
+    paths = fake_packages(tmp_path, torch="raise OSError('libc is too old')")
+    found = {row["check"]: row for row in json.loads(doctor(tmp_path, "--json", PYTHONPATH=paths).stdout)}
+    assert "libc is too old" in found["torch"]["found"]
+    assert "not tried" in found["deepspeed"]["found"]
+
+
+def test_no_secret_is_shown(tmp_path: Path) -> None:
+    paths = fake_packages(tmp_path, torch=TORCH, deepspeed="__version__ = '1'")
+    url = f"http://user:hidden@127.0.0.1:{closed_port()}/v1"
+    result = doctor(
+        tmp_path, PYTHONPATH=paths, OPENAI_BASE_URL=url, AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY=SECRET
+    )
+    assert "OPENAI_API_KEY is set" in result.stdout
+    assert "cannot be reached" in result.stdout
+    assert not [word for word in (SECRET, "hidden", "AKIA") if word in result.stdout + result.stderr]
+
+
+def test_a_weaker_sandbox_than_recipes_ask_for_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pad_ray import doctor as module
+
+    monkeypatch.setattr(levels, "reached", lambda layers: "degraded")
+    check = module._sandbox()
+    assert check.state == "problem"
+    assert "sandbox.level=degraded" in check.mend
+
+
+@pytest.fixture
+def endpoint() -> Iterator[tuple[str, list[str]]]:
+    """A server that refuses every request, and the headers it was sent."""
+    seen: list[str] = []
+
+    class Refusing(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            seen.append(str(self.headers))
+            self.send_error(401)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", seen
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_an_endpoint_that_refuses_us_is_reachable_and_is_sent_no_key(
+    endpoint: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, seen = endpoint
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+    monkeypatch.setenv("OPENAI_BASE_URL", f"{url}/v1")
+    assert reach.teacher()[0] == "ok"
+    assert len(seen) == 1
+    assert SECRET not in seen[0]
+
+
+def test_a_hub_that_cannot_be_reached_or_is_switched_off_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
+    assert "cannot be reached" in reach.hub()[1]
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "switched off" in reach.hub()[1]
