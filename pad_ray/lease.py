@@ -6,10 +6,11 @@ import json
 import secrets
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from pad_ray.errors import LeaseError
+from pad_ray.errors import LeaseError, StorageError
 from pad_ray.owner import is_alive, machine, owner
 from pad_ray.storage import Storage
 
@@ -68,7 +69,9 @@ class Lease:
         while not self._stop.wait(RENEW_S):
             if (_read(self.storage) or {}).get("token") != self.token:
                 return
-            self.storage.write(NAME, self._content())
+            # On a full disk the stages say what is wrong; the lease only tries again, there may be room by then.
+            with suppress(StorageError):
+                self.storage.write(NAME, self._content())
 
     def _content(self) -> bytes:
         return json.dumps({**owner(), "token": self.token, "expires": time.time() + EXPIRES_S}).encode()

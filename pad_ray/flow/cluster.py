@@ -36,7 +36,7 @@ def quiet_environment() -> dict[str, str]:
         "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # a report costs up to one poll
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-        "RAY_DATA_LOG_LEVEL": "ERROR",
+        "RAY_DATA_LOG_LEVEL": "CRITICAL",  # what stops a run is told once, in our own words
         "RAY_BACKEND_LOG_LEVEL": "fatal",  # the C++ side reports harmless things as errors, between our lines
         "RAY_DISABLE_IMPORT_WARNING": "1",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
