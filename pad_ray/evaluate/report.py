@@ -6,6 +6,7 @@ and the page forbids itself scripts and any outside resource.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,17 @@ import yaml
 
 from pad_ray.errors import UsageError
 from pad_ray.evaluate import plots, wording
-from pad_ray.evaluate.sentences import gains, headline, yield_sentences
+from pad_ray.evaluate import sentences as say
 from pad_ray.evaluate.story import Story, read_story
+from pad_ray.problems import left_out
 from pad_ray.storage import Storage
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 NAME = "report.html"
+
+_VERDICT_CLASS = {"better": "good", "no clear difference": "soft", "worse": "bad"}
 
 
 def write_report(root: Path) -> Path:
@@ -44,15 +48,27 @@ def render(story: Story) -> str:
     return _template().render(
         story=story,
         title=story.recipe.get("name", "run"),
-        headline=headline(story),
-        gains=gains(story),
-        sentences=yield_sentences(story),
+        headline=say.headline(story),
+        base=say.base_model(story.recipe),
+        teacher=say.teacher(story.recipe),
+        gains=say.gains(story),
+        verdict_class=_VERDICT_CLASS,
+        sentences=say.yield_sentences(story),
+        barren=[sentence for one in story.rounds for sentence in say.barren_sentences(one)],
+        problems=_problems(story),
+        overlap=say.overlap_sentence(story),
         recipe=yaml.safe_dump(story.recipe, sort_keys=False, allow_unicode=True),
         accuracy_plot=plots.accuracies(story.measured) if story.measured else "",
         yield_plot=_plot(plots.yields, {number: one.outcomes for number, one in rounds.items() if one.asked}),
         loss_plot=_plot(plots.losses, {number: one.losses for number, one in rounds.items() if one.losses}),
         sandbox=sorted({one.sandbox for one in story.rounds if one.sandbox}),
     )
+
+
+def _problems(story: Story) -> list[tuple[str, Mapping[str, Any]]]:
+    """The plan's counts of the training problems and of every suite."""
+    suites: Mapping[str, Mapping[str, Any]] = story.planned.get("suites") or {}
+    return [("training", {"dropped": {}, **story.planned}), *suites.items()]
 
 
 def _plot(draw: Any, by_round: dict[int, Any]) -> str:
@@ -78,6 +94,8 @@ def _template() -> Template:
         p_value=wording.p_value,
         duration=wording.duration,
         words=lambda name: str(name).replace("_", " "),
-        count=lambda number: f"{number:,}",
+        count=wording.count,
+        value=wording.value,
+        left_out=left_out,
     )
     return environment.get_template("report.html.j2")

@@ -58,20 +58,16 @@ def gains(story: Story, round_: int | None = None) -> list[Difference]:
 def gain_sentence(gain: Difference) -> str:
     """A difference in words: is it better, than whom, by how much, and how sure is that."""
     pair = gain.paired
-    words = {
-        "better": "is better than",
-        "worse": "is worse than",
-        "no clear difference": "is not clearly different from",
-    }
+    words = {"better": "better than", "worse": "worse than", "no clear difference": "no clear difference from"}
     return (
-        f"{gain.after.capitalize()} {words[pair.verdict]} the best baseline ({gain.before}): "
+        f"{gain.after}: {words[pair.verdict]} the best baseline ({gain.before}), "
         f"{percent(pair.after)} against {percent(pair.before)}, {points(pair.difference)} points, "
-        f"95 % interval {points_interval(pair.ci95)}, n = {pair.n}."
+        f"95 % interval {points_interval(pair.ci95)}, n = {pair.n}"
     )
 
 
 def yield_sentences(story: Story) -> list[str]:
-    """What the rounds gave, and what they gave nothing of."""
+    """What was asked, and what every round gave."""
     said: list[str] = []
     if story.planned.get("problems"):
         reasons = left_out(story.planned.get("dropped") or {})
@@ -82,7 +78,6 @@ def yield_sentences(story: Story) -> list[str]:
                 f"Round {one.number}: the {one.author} wrote {one.asked:,} programs, "
                 f"{one.correct:,} of them correct ({percent(one.correct / one.asked)}){_became(one)}."
             )
-        said += barren_sentences(one)
     return said
 
 
@@ -100,7 +95,7 @@ def barren_sentences(one: Round) -> list[str]:
         left = ""
         if all(source.kept is not None for source in barren):
             nothing = "almost nothing" if any(source.kept for source in barren) else "nothing"
-            left = f"; the filter leaves {nothing} of them, so the student is not taught {_these(barren)}"
+            left = f"; the filter leaves {nothing} of {_them(barren)}, so the student is not taught {_these(barren)}"
         said.append(f"{_names(barren)}: the teacher was {never} right ({counts}){left}.")
     if lost := [source for source in asked if source.kept == 0 and source not in barren]:
         said.append(f"{_names(lost)}: no correct program was kept, so the student is not taught {_these(lost)}.")
@@ -127,6 +122,10 @@ def _became(one: Round) -> str:
 
 def _names(sources: Sequence[SourceYield]) -> str:
     return ", ".join(source.source or "(no source)" for source in sources)
+
+
+def _them(sources: Sequence[SourceYield]) -> str:
+    return "it" if len(sources) == 1 else "them"
 
 
 def _these(sources: Sequence[SourceYield]) -> str:

@@ -67,6 +67,11 @@ class SourceYield:
     repairs: int | None
     """Of these, failures paired with a correct program of the same problem; None where that was not counted."""
 
+    @property
+    def new(self) -> int | None:
+        """Of these, correct programs that were not taught before."""
+        return None if self.kept is None or self.repairs is None else self.kept - self.repairs
+
 
 @dataclass(frozen=True, slots=True)
 class Round:
@@ -92,6 +97,14 @@ class Round:
     def author(self) -> str:
         """Who wrote its programs."""
         return "student" if self.number else "teacher"
+
+    @property
+    def yields(self) -> list[SourceYield]:
+        """What it gave by task; where there are several, all of them together first."""
+        if len(self.sources) == 1:
+            return self.sources
+        repairs = None if self.kept is None else self.repairs
+        return [SourceYield("all", self.asked, self.correct, self.kept, repairs), *self.sources]
 
     @property
     def asked(self) -> int:

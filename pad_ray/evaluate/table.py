@@ -19,8 +19,8 @@ from pad_ray.evaluate import report
 from pad_ray.evaluate.compare import Difference
 from pad_ray.evaluate.folder import Measurement
 from pad_ray.evaluate.sentences import barren_sentences, gain_sentence, gains, headline
-from pad_ray.evaluate.story import Round, SourceYield, read_story
-from pad_ray.evaluate.wording import clipped, interval, p_value, percent, points, points_interval
+from pad_ray.evaluate.story import Round, read_story
+from pad_ray.evaluate.wording import clipped, count, interval, p_value, percent, points, points_interval
 from pad_ray.storage import Storage
 
 _STYLES = {"better": "green", "no clear difference": "yellow", "worse": "red"}
@@ -77,7 +77,7 @@ def _students(suite: str, measured: Sequence[Measurement], wide: int) -> Table:
     # Every suite has its own table: the names of suites are long, and the columns must be in line all the same.
     table = Table(box=None, pad_edge=False)
     table.add_column(Text(suite), overflow="fold", min_width=min(wide, 36))
-    for name, width in (("correct", 9), ("accuracy", 8), ("95 % interval", 13), ("ran", 7)):
+    for name, width in (("correct", 7), ("accuracy", 8), ("95 % interval", 13), ("ran", 7)):
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for one in measured:
         summary = one.summary
@@ -97,18 +97,14 @@ def _yields(one: Round, wide: int) -> Table:
     table.add_column(f"round {one.number}: programs of the {one.author}", overflow="fold", min_width=wide)
     for name, width in zip(("asked", "correct", "%", *names), (7, 7, 7, 8, 8), strict=False):
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
-    rows: list[SourceYield] = []
-    if len(one.sources) != 1:
-        rows.append(SourceYield("all", one.asked, one.correct, one.kept, one.repairs))
-    for of in [*rows, *one.sources]:
-        new = None if of.kept is None or of.repairs is None else of.kept - of.repairs
-        made = (new, of.repairs if of.kept is not None else None) if one.number else (of.kept,)
+    for of in one.yields:
+        made = (of.new, of.repairs) if one.number else (of.kept,)
         table.add_row(
             Text(of.source or "(no source)"),
-            f"{of.asked:,}",
-            f"{of.correct:,}",
+            count(of.asked),
+            count(of.correct),
             percent(of.correct / of.asked) if of.asked else "–",
-            *(Text("–" if count is None else f"{count:,}") for count in made),
+            *map(count, made),
             style="red" if of.kept == 0 else None,
         )
     return table

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def percent(share: float) -> str:
@@ -30,6 +31,22 @@ def points_interval(ci95: Sequence[float]) -> str:
 def p_value(p: float) -> str:
     """A probability with as many digits as it deserves."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def count(number: int | None) -> str:
+    """1117 → `1,117`; a dash for what was not counted."""
+    return "–" if number is None else f"{number:,}"
+
+
+def value(found: Any) -> str:
+    """A value of any shape on one line: `ray 2.60.0, torch 2.13.0`, `12.5`."""
+    if isinstance(found, Mapping):
+        return ", ".join(f"{str(key).replace('_', ' ')} {value(inner)}" for key, inner in found.items())
+    if isinstance(found, list | tuple):
+        return ", ".join(value(inner) for inner in found)
+    if isinstance(found, float):
+        return f"{found:,.1f}"
+    return f"{found:,}" if isinstance(found, int) and not isinstance(found, bool) else str(found)
 
 
 def duration(seconds: float) -> str:

@@ -11,5 +11,5 @@ from tests.evaluate.fabricated_run import write_run
 
 @pytest.fixture
 def finished_run(tmp_path: Path) -> Path:
-    """Two rounds on one suite: 0, then 2, then 4 of 6 right."""
+    """Two rounds on one suite: the best baseline has 1 of 6 right, the rounds 2 and 4."""
     return write_run(tmp_path / "my run")

@@ -35,9 +35,23 @@ def test_a_run_stands_for_its_last_student(finished_run: Path, tmp_path: Path) -
     assert (difference.paired.before, difference.paired.after) == (pytest.approx(4 / 6), 1.0)
 
 
-def test_a_run_alone_is_compared_with_its_own_rounds(finished_run: Path) -> None:
+def test_a_run_alone_is_compared_with_its_best_baseline_and_its_own_rounds(finished_run: Path) -> None:
     found = [(one.before, one.after, one.paired.gained) for one in compare([finished_run])]
-    assert found == [("untrained", "round 0", 2), ("untrained", "round 1", 4), ("round 0", "round 1", 2)]
+    best = "untrained, programs after 4 examples"
+    assert found == [(best, "round 0", 1), (best, "round 1", 3), ("round 0", "round 1", 2)]
+
+
+def test_of_equal_baselines_the_first_way_of_asking_counts(finished_run: Path) -> None:
+    Storage(finished_run).delete("base/eval/sum.u-1/few_shot")
+    assert {one.before for one in compare([finished_run])} == {"untrained, answers directly", "round 0"}
+
+
+def test_before_any_training_a_run_stands_for_its_best_baseline(finished_run: Path, tmp_path: Path) -> None:
+    for folder in ("round-0", "round-1"):
+        Storage(finished_run).delete(folder)
+    other = evaluation(tmp_path / "other", "sum.u-1", [True] * 6)
+    [difference] = compare([finished_run, other])
+    assert difference.before.endswith("untrained, programs after 4 examples")
 
 
 def test_the_same_numbers_under_other_questions_are_not_the_same_problems(tmp_path: Path) -> None:
@@ -67,8 +81,8 @@ def test_what_holds_no_evaluation_is_refused_by_name(tmp_path: Path, finished_ru
 
 
 def test_the_table_holds_every_figure(finished_run: Path) -> None:
-    console = Console(width=120, record=True)
+    console = Console(width=140, record=True)
     console.print(comparison_table(compare([finished_run])))
     text = console.export_text()
-    for figure in ("sum.u-1", "untrained", "round 1", "+66.7", "0.0", "0.125"):
+    for figure in ("sum.u-1", "untrained", "round 1", "+50.0", "16.7", "0.250", "no clear difference"):
         assert figure in text

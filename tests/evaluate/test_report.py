@@ -26,6 +26,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.text += " " if tag in ("td", "dt", "dd") else ""
         self.attributes += attrs
 
     def handle_data(self, data: str) -> None:
@@ -41,19 +42,31 @@ def test_the_page_tells_every_part_of_the_run(finished_run: Path) -> None:
     _, page = read(finished_run)
     text = " ".join(page.text.split())
     assert "tiny learns to reason by writing programs, from the recorded replies of big-<teacher>." in text
-    assert "0.0 % → 66.7 %" in text
-    assert "8 training problems, left out 2 in evaluation." in text
+    assert "16.7 % → 66.7 % no clear difference: +50.0 points" in text
+    assert "compared with: untrained, programs after 4 examples" in text
+    assert "8 training problems, left out: 2 also in an evaluation suite." in text
     assert "Round 0: the teacher wrote 8 programs, 4 of them correct (50.0 %); 3 became training examples." in text
-    assert "Nothing was learned in round 0 from barren" in text
+    assert "2 of them correct (25.0 %); 1 became new examples, 3 failures became repairs." in text
+    assert "barren: the teacher was never right (0 of 2); the filter leaves nothing of it" in text
+    assert "3 training problems share 13 words in a row with an evaluation problem of the same gym task." in text
+    assert "sum.u-1 6 1 repeated" in text
+    assert "base model models/tiny teacher the recorded replies of big-<teacher>" in text
+    assert "train tokens per s 104.2 minutes 17" in text
+    for row in ("untrained, answers directly 0 / 6", "untrained, writes programs 0 / 6", "round 1 4 / 6"):
+        assert row in text
+    assert "0 3 1 9 450 13.5 s" in text  # round, examples, too long, steps, tokens, time
     for heading in (
         "Accuracy",
         "Differences, problem by problem",
+        "The problems",
         "What the programs were worth",
         "What became training examples, and what did not",
         "Training",
         "What the last student writes",
         "What it learned from",
         "How it was made",
+        "Calibration",
+        "Stages",
         "What these numbers do not show",
     ):
         assert heading in text
@@ -67,6 +80,12 @@ def test_the_page_tells_every_part_of_the_run(finished_run: Path) -> None:
         "tokens_per_batch: 2048",
     ):
         assert shown in text
+
+
+def test_every_heading_is_followed_by_a_sentence(finished_run: Path) -> None:
+    html, _ = read(finished_run)
+    after = re.findall(r"</h2>\s*<(\w+)", html)
+    assert len(after) == 8 and set(after) == {"p"}
 
 
 def test_text_from_data_is_shown_and_never_becomes_markup(finished_run: Path) -> None:
