@@ -74,7 +74,7 @@ def distill(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
                 loop(run, reporter)
     folder = Path(str(run.storage))
     write_report(folder)
-    console().print(final_table(folder))
+    console().print(final_table(folder), crop=False)
 
 
 @app.command()
