@@ -39,11 +39,13 @@ def count(number: int | None) -> str:
 
 
 def value(found: Any) -> str:
-    """A value of any shape on one line: `ray 2.60.0, torch 2.13.0`, `12.5`."""
+    """A value of any shape on one line: `ray 2.60.0, torch 2.13.0`, `12.5`; a dash for None."""
     if isinstance(found, Mapping):
         return ", ".join(f"{str(key).replace('_', ' ')} {value(inner)}" for key, inner in found.items())
     if isinstance(found, list | tuple):
         return ", ".join(value(inner) for inner in found)
+    if found is None:
+        return "–"
     if isinstance(found, float):
         return f"{found:,.1f}"
     return f"{found:,}" if isinstance(found, int) and not isinstance(found, bool) else str(found)
