@@ -37,10 +37,10 @@ def status(run_dir: Path) -> dict[str, Any]:
             for key in ("prompt_tokens", "completion_tokens", "usd", "unsettled")
         },
         "accuracy": [
-            {"round": stage.round, "suite": suite, **counts}
+            {"round": stage.round, **measured}
             for stage in manifest.stages
             if stage.stage == "evaluate"
-            for suite, counts in stage.counts.items()
+            for measured in stage.counts.get("measured", [])
         ],
         "facts": manifest.facts,
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 
-def make_tiny_student(folder: Path, pairs: Sequence[tuple[str, str]] = ()) -> Path:
+def make_tiny_student(folder: Path, pairs: Sequence[tuple[str, str]] = (), *, context: int = 256) -> Path:
     """Write a Hugging Face folder whose model completes each prompt with its text and the end token.
 
     Without pairs the weights stay random, and are the same each time.
@@ -31,7 +31,7 @@ def make_tiny_student(folder: Path, pairs: Sequence[tuple[str, str]] = ()) -> Pa
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=256,
+        max_position_embeddings=context,
         bos_token_id=None,
         eos_token_id=0,
         tie_word_embeddings=True,

@@ -6,7 +6,7 @@ The halves are plain functions, so that one process can do all of it (the Reason
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from types import ModuleType
@@ -14,7 +14,6 @@ from types import ModuleType
 from pad_ray.decode.engine import Engine
 from pad_ray.decode.steps import Ending, steps
 from pad_ray.decode.voting import vote
-from pad_ray.grading.verdict import judge
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode
 from pad_ray.records import Answer
@@ -45,8 +44,36 @@ class Draft:
     """Tokens generated for it."""
 
 
-def write(engine: Engine, thought: ModuleType, asks: Sequence[Ask]) -> list[list[Draft]]:
-    """The programs for each question: one for greedy, `samples` for vote. Asks that decode alike go together."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the drafts of one question come to."""
+
+    answer: str | None
+    """The value that most programs gave, or None if none gave one."""
+    draft: Draft
+    """The first draft that gave it, else the first one."""
+    execution: Execution
+    """What became of that draft; a flaw counts as its end."""
+    votes: dict[str, int]
+    """How many programs gave each value."""
+    tokens: int
+    """Tokens generated for all drafts."""
+
+
+def write(
+    engine: Engine,
+    thought: ModuleType,
+    asks: Sequence[Ask],
+    *,
+    prompt: Callable[[str], str] | None = None,
+    stop: str = "",
+) -> list[list[Draft]]:
+    """The programs for each question: one for greedy, `samples` for vote. Asks that decode alike go together.
+
+    `prompt` turns a question into what the student reads, by default the form that the thought trains; `stop` ends a
+    reply (see `Engine.generate`).
+    """
+    form: Callable[[str], str] = prompt or thought.student_prompt
     drafts: list[list[Draft]] = [[] for _ in asks]
     groups: dict[tuple[int, float], list[tuple[int, int]]] = {}
     for place, ask in enumerate(asks):
@@ -55,10 +82,11 @@ def write(engine: Engine, thought: ModuleType, asks: Sequence[Ask]) -> list[list
         group += [(place, number) for number in range(1 if greedy else ask.decode.samples)]
     for (max_tokens, temperature), group in groups.items():
         completions = engine.generate(
-            [thought.student_prompt(asks[place].question) for place, _ in group],
+            [form(asks[place].question) for place, _ in group],
             max_tokens=max_tokens,
             temperature=temperature,
             seed=[_seed(asks[place], number) for place, number in group],
+            stop=stop,
         )
         for (place, _), completion in zip(group, completions, strict=True):
             parsed = thought.parse(completion.text, completion.finish_reason)
@@ -66,26 +94,27 @@ def write(engine: Engine, thought: ModuleType, asks: Sequence[Ask]) -> list[list
     return drafts
 
 
-def settle(drafts: Sequence[Draft], executions: Sequence[Execution], seconds: float) -> Answer:
-    """The answer to one question, from its drafts and the executions of those without a flaw, in the same order.
-
-    The value that most programs gave wins, with the first program that gave it. If none gave one, the answer is None
-    and the outcome is what became of the first program.
-    """
+def choose(drafts: Sequence[Draft], executions: Iterable[Execution]) -> Choice:
+    """Let the drafts of one question vote, given the executions of those without a flaw, in the same order."""
     runs = iter(executions)
-    judged = [(draft.flaw, None) if draft.flaw is not None else judge(next(runs), None)[:2] for draft in drafts]
-    winner, votes = vote([value for _, value in judged])
-    chosen = next((place for place, (_, value) in enumerate(judged) if winner and value == winner), 0)
-    program, outcome = drafts[chosen].program, judged[chosen][0]
-    ending: Ending = "value" if winner else "failed" if drafts[chosen].flaw is None else "not_run"
+    ends = [next(runs) if draft.flaw is None else Execution(draft.flaw) for draft in drafts]
+    winner, votes = vote([end.value if end.outcome is Outcome.OK else None for end in ends])
+    chosen = next((place for place, end in enumerate(ends) if winner and end.value == winner), 0)
+    return Choice(winner, drafts[chosen], ends[chosen], votes, sum(draft.tokens for draft in drafts))
+
+
+def settle(drafts: Sequence[Draft], executions: Iterable[Execution], seconds: float) -> Answer:
+    """The answer to one question: what `choose` makes of its drafts, or why there is none."""
+    choice = choose(drafts, executions)
+    ending: Ending = "value" if choice.answer else "failed" if choice.draft.flaw is None else "not_run"
     return Answer(
         id=f"answer-{uuid.uuid4().hex}",
-        answer=winner,
-        outcome=outcome,
-        program=program,
-        steps=steps(program, ending),
-        votes=votes,
-        tokens=sum(draft.tokens for draft in drafts),
+        answer=choice.answer,
+        outcome=choice.execution.outcome,
+        program=choice.draft.program,
+        steps=steps(choice.draft.program, ending),
+        votes=choice.votes,
+        tokens=choice.tokens,
         seconds=round(seconds, 6),
     )
 

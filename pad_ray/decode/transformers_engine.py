@@ -2,35 +2,38 @@
 
 An own loop instead of the library's `generate`, because programs differ much in length: a finished row is taken out of
 the batch at once, and every row draws from its own seed, so a sample does not depend on what was decoded beside it.
+What all prompts of a call begin with (exemplars, a system prompt) is read once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pad_ray.decode.engine import Completion
-from pad_ray.errors import StudentError
-from pad_ray.storage import resolve_uri
+from pad_ray.decode.loading import load_student
+from pad_ray.records import Message
 
 if TYPE_CHECKING:
     import torch
+    from transformers.cache_utils import Cache
 
 SMALL = 10_000_000
 """Models with fewer weights are decoded on one thread: sharing such small products costs more than it saves, and on a
 busy machine, where threads wait for each other at every product, ten times more."""
+SHARED = 32
+"""Prompts that begin with at least so many equal tokens share what the model computed for them."""
 
 
 @dataclass(slots=True)
 class _Row:
     """One prompt on its way to a completion."""
 
-    index: int
     prompt: list[int]
     limit: int
     draw: Callable[[], float]
@@ -69,14 +72,37 @@ class TransformersEngine:
         self.batch_size = batch_size
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.student_dir = str(student_dir)
-        self._tokenizer, model = _load(self.student_dir, "float32" if self.device == "cpu" else "auto")
+        self._tokenizer, model = load_student(self.student_dir, "float32" if self.device == "cpu" else "auto")
         self._model = model.to(self.device).eval()
         self._small = self.device == "cpu" and model.num_parameters() < SMALL
         self._stops = _stop_ids(self._tokenizer, model)
         self._context: int | None = getattr(model.config, "max_position_embeddings", None)
 
+    @property
+    def chats(self) -> bool:
+        """Whether this is a chat model: its tokenizer has a chat template."""
+        return self._tokenizer.chat_template is not None
+
+    def chat(self, messages: Sequence[Message]) -> str:
+        """The prompt a chat model is asked with, up to where its reply begins; for models that `chats`."""
+        from jinja2 import TemplateError
+
+        turns = [asdict(message) for message in messages]
+        try:
+            return self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        except TemplateError:
+            # Some templates refuse a system message; what it says then leads the question.
+            turns[:2] = [{"role": "user", "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}]
+            return self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
     def generate(
-        self, prompts: Sequence[str], *, max_tokens: int, temperature: float, seed: int | Sequence[int]
+        self,
+        prompts: Sequence[str],
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int | Sequence[int],
+        stop: str = "",
     ) -> list[Completion]:
         """See `Engine.generate`. Longest prompts are decoded first, so that a batch holds little padding."""
         import torch
@@ -88,33 +114,44 @@ class TransformersEngine:
             if not ids:
                 raise ValueError(f"prompts[{index}] is empty, and this model's tokenizer adds nothing to start from.")
             room = max_tokens if self._context is None else min(max_tokens, self._context - len(ids))
-            rows.append(_Row(index, ids, room, draws[index]))
+            rows.append(_Row(ids, room, draws[index]))
         waiting = sorted((row for row in rows if not row.done), key=lambda row: len(row.prompt), reverse=True)
         with torch.inference_mode(), _threads(1 if self._small else torch.get_num_threads()):
+            prefix = self._read_prefix(waiting)
             for start in range(0, len(waiting), self.batch_size):
-                self._complete(waiting[start : start + self.batch_size], temperature)
-        return [
-            Completion(
-                text=self._tokenizer.decode(row.tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False),
-                finish_reason="stop" if row.stopped else "length",
-                prompt_tokens=len(row.prompt),
-                completion_tokens=len(row.tokens),
-            )
-            for row in rows
-        ]
+                self._complete(waiting[start : start + self.batch_size], prefix, temperature, stop)
+        return [self._completion(row, stop) for row in rows]
 
-    def _complete(self, rows: list[_Row], temperature: float) -> None:
-        """Fill `tokens` of every row of one batch."""
+    def _read_prefix(self, rows: list[_Row]) -> Cache | None:
+        """The cache of what all prompts begin with, as one row; None where that is not worth it."""
         import torch
-        from transformers.cache_utils import DynamicCache
 
-        width = max(len(row.prompt) for row in rows)
-        padded = [[0] * (width - len(row.prompt)) + row.prompt for row in rows]
+        from pad_ray.decode.kv_cache import can_spread, new_cache
+
+        prompts = [row.prompt for row in rows]
+        length = _common(prompts)
+        if len(prompts) < 2 or length < SHARED or not can_spread(self._model.config):
+            return None
+        cache = new_cache(self._model.config)
+        ids = torch.tensor([prompts[0][:length]], device=self.device)
+        self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return cache
+
+    def _complete(self, rows: list[_Row], prefix: Cache | None, temperature: float, stop: str) -> None:
+        """Fill `tokens` of every row of one batch; their prompts begin with the tokens of `prefix`."""
+        import torch
+
+        from pad_ray.decode.kv_cache import new_cache, spread, without_gaps
+
+        cache = spread(prefix, len(rows)) if prefix else new_cache(self._model.config)
+        read = cache.get_seq_length()
+        width = max(len(row.prompt) for row in rows) - read
+        gaps = [width + read - len(row.prompt) for row in rows]
+        padded = [[0] * gap + row.prompt[read:] for gap, row in zip(gaps, rows, strict=True)]
         ids = torch.tensor(padded, device=self.device)
-        lengths = torch.tensor([len(row.prompt) for row in rows], device=self.device)
-        mask = (torch.arange(width, device=self.device) >= width - lengths[:, None]).long()
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
-        cache = DynamicCache(config=self._model.config)
+        own = torch.arange(width, device=self.device) >= torch.tensor(gaps, device=self.device)[:, None]
+        mask = torch.cat([own.new_ones(len(rows), read), own], dim=1).long()
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, read:]
         while True:
             logits = self._model(
                 input_ids=ids,
@@ -127,8 +164,8 @@ class TransformersEngine:
             chosen = _choose(logits, temperature, rows)
             for row, token in zip(rows, chosen.tolist(), strict=True):
                 row.tokens.append(token)
-                row.stopped = token in self._stops
-            keep = [place for place, row in enumerate(rows) if not row.done]
+                row.stopped = token in self._stops or self._wrote(row, stop)
+            keep = without_gaps([place for place, row in enumerate(rows) if not row.done])
             if not keep:
                 return
             if len(keep) < len(rows):
@@ -140,6 +177,22 @@ class TransformersEngine:
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
             positions = positions[:, -1:] + 1
 
+    def _completion(self, row: _Row, stop: str) -> Completion:
+        text = self._text(row.tokens)
+        return Completion(
+            text=text.split(stop, 1)[0] if stop else text,
+            finish_reason="stop" if row.stopped else "length",
+            prompt_tokens=len(row.prompt),
+            completion_tokens=len(row.tokens),
+        )
+
+    def _wrote(self, row: _Row, stop: str) -> bool:
+        """Whether the text holds the stop text; only its end is looked at, until it seems so."""
+        return bool(stop) and stop in self._text(row.tokens[-2 * len(stop) :]) and stop in self._text(row.tokens)
+
+    def _text(self, tokens: list[int]) -> str:
+        return self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
 
 def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
     """The token ids a model reads: the prompt alone, behind the BOS token if the tokenizer adds one by itself.
@@ -147,8 +200,21 @@ def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
     Nothing is added at the end, as the completion follows there; training encodes its prompts the same way.
     """
     ids: list[int] = tokenizer(prompt, add_special_tokens=False).input_ids
-    bos = tokenizer.bos_token_id
-    return [bos, *ids] if bos is not None and tokenizer("a").input_ids[0] == bos else ids
+    bos: int | None = tokenizer.bos_token_id
+    # The text of a chat may begin with it already.
+    if bos is None or tokenizer("a").input_ids[0] != bos or ids[:1] == [bos]:
+        return ids
+    return [bos, *ids]
+
+
+def _common(prompts: Sequence[list[int]]) -> int:
+    """How many tokens all prompts begin with, so that at least one of each is left over; 0 for no prompts."""
+    if not prompts:
+        return 0
+    # What the first and the last in order share, all between them share too.
+    pairs = list(zip(min(prompts), max(prompts), strict=False))
+    same = next((place for place, (one, other) in enumerate(pairs) if one != other), len(pairs))
+    return min(same, min(map(len, prompts)) - 1)
 
 
 def _choose(logits: torch.Tensor, temperature: float, rows: list[_Row]) -> torch.Tensor:
@@ -157,8 +223,8 @@ def _choose(logits: torch.Tensor, temperature: float, rows: list[_Row]) -> torch
 
     if temperature == 0:
         return logits.argmax(dim=-1)
-    # In double precision: float32 sums over a large vocabulary would shift the rare tokens.
-    heights = torch.softmax(logits.double() / temperature, dim=-1).cumsum(dim=-1)
+    # Summed in double precision: float32 sums over a large vocabulary would shift the rare tokens.
+    heights = torch.softmax(logits.float() / temperature, dim=-1).cumsum(dim=-1, dtype=torch.float64)
     draws = torch.tensor([row.draw() for row in rows], dtype=heights.dtype, device=heights.device)
     marks = (draws * heights[:, -1])[:, None]
     return torch.searchsorted(heights, marks, right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
@@ -180,31 +246,6 @@ def _stop_ids(tokenizer: Any, model: Any) -> frozenset[int]:
     return frozenset(token for token in (tokenizer.eos_token_id, *several) if token is not None)
 
 
-def _load(student_dir: str, dtype: str) -> tuple[Any, Any]:
-    """Tokenizer and model of a folder, never from the network. Raises StudentError."""
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder = Path(resolve_uri(student_dir))
-    hint = "Name a Hugging Face folder: config.json, model.safetensors and the tokenizer's files."
-    if not (folder / "config.json").is_file():
-        what = "has no config.json" if folder.is_dir() else "is not a folder"
-        raise StudentError(f"student: {student_dir!r} {what}.", hint=hint)
-    try:
-        with _no_progress_bars():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, dtype=dtype, output_loading_info=True
-            )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise StudentError(f"student: {student_dir!r} cannot be loaded: {error}", hint=hint) from error
-    model, report = loaded
-    if missing := sorted(report["missing_keys"]):
-        # transformers would fill them with random numbers and only warn.
-        raise StudentError(f"student: {student_dir!r} lacks the weights {', '.join(missing[:3])}…", hint=hint)
-    return tokenizer, model
-
-
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
     """Torch computes on so many threads within the block."""
@@ -216,17 +257,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Loading takes a moment; its bars would only litter the terminal of whoever asks one question."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

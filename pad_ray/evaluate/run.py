@@ -1,7 +1,8 @@
-"""One student against one file of problems: prompts in, programs out, executed, graded, summed up.
+"""One student against files of problems: prompts in, programs out, executed, graded, summed up.
 
-All of it is a single Ray task, so that the driver never loads torch and a cluster's head may have no CPUs. A finished
-evaluation is its `summary.json`: it is written last, and where it exists nothing is done again.
+A student is loaded once, in a single Ray task that goes through all its jobs, so that the driver never loads torch and
+a cluster's head may have no CPUs. A finished evaluation is its `summary.json`: it is written last, and where it exists
+nothing is done again.
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pad_ray.decode.voting import vote
 from pad_ray.errors import ProblemError, StudentError, UsageError
+from pad_ray.evaluate.answer import answer_batch, answer_directly
+from pad_ray.evaluate.asking import asking
 from pad_ray.evaluate.folder import read_json, write_answers
 from pad_ray.evaluate.metrics import GradedAnswer, summarise
 from pad_ray.flow.cluster import plain_errors
-from pad_ray.grading.verdict import judge
-from pad_ray.outcomes import Outcome
-from pad_ray.recipe import Decode, SandboxSettings
-from pad_ray.records import Problem
+from pad_ray.recipe import Decode, Prompt, SandboxSettings
+from pad_ray.records import Example, Problem
 from pad_ray.sandbox import Sandbox
 from pad_ray.storage import Storage, to_row
-from pad_ray.thoughts.program import parse, student_prompt
+from pad_ray.thoughts import direct
 
 if TYPE_CHECKING:
-    from pad_ray.decode.engine import Engine
+    from pad_ray.decode.transformers_engine import TransformersEngine
 
 Progress = Callable[[int, int], None]
 """Called with (problems done, problems in all)."""
@@ -49,9 +50,13 @@ class EvaluateJob:
     out: str
     """Folder for summary.json and answers.jsonl."""
     decode: Decode
-    """How each question is answered."""
+    """How programs are decoded."""
     sandbox: SandboxSettings
     """How programs are executed."""
+    prompt: Prompt = "zero_shot"
+    """How the student is asked; a trained one for a program in the form it learned, which counts as zero_shot."""
+    exemplars: tuple[Example, ...] = ()
+    """Solved examples for few_shot."""
     init: Literal["pretrained", "random"] = "pretrained"
     """random: take only shape and tokenizer from the folder and draw the weights under `seed`."""
     seed: int = 0
@@ -66,29 +71,62 @@ class EvaluateJob:
     """Problems that were left out before, by reason, for summary.json; None: it says nothing of them."""
 
 
+class Step(NamedTuple):
+    """How far a job has come."""
+
+    job: EvaluateJob
+    """The job."""
+    done: int
+    """Problems answered."""
+    total: int
+    """Problems in all."""
+
+
 def evaluate(job: EvaluateJob, on_progress: Progress | None = None) -> dict[str, Any]:
     """Measure a student and return its summary; Ray must be initialised.
 
     Raises ProblemError for problems that cannot be graded, StudentError for a folder that is no model, UsageError if
     the folder already holds another evaluation.
     """
-    storage = Storage(job.root)
-    problems = storage.read_rows(job.problems, Problem)
-    if summary := finished(job, problems):
-        return summary
-    problems = _gradable(problems, job)
+    for step in evaluate_all([job]):
+        if on_progress:
+            on_progress(step.done, step.total)
+    return summary_of(job)
+
+
+def evaluate_all(jobs: Sequence[EvaluateJob]) -> Iterator[Step]:
+    """Do the jobs of one student (same folder, `init` and seed) one after the other; Ray must be initialised.
+
+    Yields a step when a job begins and after each batch; a job with done == total has its summary. Raises what
+    `evaluate` raises, for any of the jobs before the first of them runs.
+    """
+    if len({(job.student, job.init, job.seed) for job in jobs}) > 1:
+        raise ValueError("the jobs are for several students, but one is loaded for all of them")
+    pending: list[tuple[EvaluateJob, list[Problem]]] = []
+    for job in jobs:
+        problems = Storage(job.root).read_rows(job.problems, Problem)
+        if summary := finished(job, problems):
+            yield Step(job, summary["n"], summary["n"])
+        else:
+            pending.append((job, _gradable(problems, job)))
+    if not pending:
+        return
 
     import ray
 
+    yield Step(pending[0][0], 0, len(pending[0][1]))
     gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
     task = ray.remote(num_cpus=1, num_gpus=gpus)(_evaluate_here).options(num_returns="streaming")
-    steps: Any = task.remote(job, problems)
+    stream: Any = task.remote(pending)
     with plain_errors():
-        for step in steps:
-            done: int = ray.get(step)
-            if on_progress:
-                on_progress(done, len(problems))
-    return read_json(storage, f"{job.out}/summary.json")
+        for item in stream:
+            number, done = ray.get(item)
+            yield Step(pending[number][0], done, len(pending[number][1]))
+
+
+def summary_of(job: EvaluateJob) -> dict[str, Any]:
+    """The content of the job's summary.json, or {}."""
+    return read_json(Storage(job.root), f"{job.out}/summary.json")
 
 
 def finished(job: EvaluateJob, problems: Sequence[Problem]) -> dict[str, Any]:
@@ -96,8 +134,7 @@ def finished(job: EvaluateJob, problems: Sequence[Problem]) -> dict[str, Any]:
 
     Raises UsageError if it holds another one.
     """
-    storage = Storage(job.root)
-    summary = read_json(storage, f"{job.out}/summary.json")
+    summary = summary_of(job)
     differences = [
         f"{key}: {summary.get(key)!r} there, {value!r} now"
         for key, value in _facts(job, problems[: job.limit]).items()
@@ -105,7 +142,7 @@ def finished(job: EvaluateJob, problems: Sequence[Problem]) -> dict[str, Any]:
     ]
     if differences:
         raise UsageError(
-            f"{storage.path(job.out)} holds another evaluation ({'; '.join(differences)}).",
+            f"{Storage(job.root).path(job.out)} holds another evaluation ({'; '.join(differences)}).",
             hint="Choose another folder, or delete it.",
         )
     return summary
@@ -113,13 +150,17 @@ def finished(job: EvaluateJob, problems: Sequence[Problem]) -> dict[str, Any]:
 
 def _facts(job: EvaluateJob, problems: Sequence[Problem]) -> dict[str, Any]:
     """What summary.json says of the job; two evaluations that differ in it are not the same."""
+    programs = job.prompt != "direct"
+    voting = programs and job.decode.kind == "vote"
     return {
-        "decode": job.decode.kind,
-        "samples": _samples(job.decode),
+        "prompt": job.prompt,
+        **({"exemplars": [one.example_id for one in job.exemplars]} if job.prompt == "few_shot" else {}),
+        "decode": "vote" if voting else "greedy",
+        "samples": job.decode.samples if voting else 1,
         "student": job.student_name or job.student,
         "problems": job.problems_name or job.problems,
         "seed": job.seed,
-        "max_tokens": job.decode.max_tokens,
+        "max_tokens": job.decode.max_tokens if programs else direct.MAX_TOKENS,
         "limit": job.limit,
         "problems_hash": _content_hash(problems),
     }
@@ -144,82 +185,51 @@ def _gradable(problems: list[Problem], job: EvaluateJob) -> list[Problem]:
     return problems
 
 
-def _evaluate_here(job: EvaluateJob, problems: list[Problem]) -> Iterator[int]:
-    """The remote task: yields the number of problems done after each batch, and writes the two files at the end."""
+def _evaluate_here(pending: list[tuple[EvaluateJob, list[Problem]]]) -> Iterator[tuple[int, int]]:
+    """The remote task: yields (number of the job, problems done) as each begins and after each of its batches."""
     from pad_ray.decode.transformers_engine import TransformersEngine
 
-    storage, settings, answers = Storage(job.root), job.sandbox, list[GradedAnswer]()
-    with ExitStack() as stack:
-        student = job.student
-        if job.init == "random":
-            student = stack.enter_context(tempfile.TemporaryDirectory(prefix="pad_ray_"))
-            _draw_student(job.student, student, job.seed)
+    first = pending[0][0]
+    with tempfile.TemporaryDirectory(prefix="pad_ray_") as drawn:
+        if first.init == "random":
+            _draw_student(first.student, drawn, first.seed)
         # All cores: nothing else runs meanwhile, whatever the one logical CPU of this task says.
-        engine = TransformersEngine(student, batch_size=job.decode.batch_size, threads=os.cpu_count())
-        box = stack.enter_context(Sandbox(level=settings.level, timeout_s=settings.timeout_s, confirm=True))
-        started = time.monotonic()
-        for first in range(0, len(problems), job.decode.batch_size):
-            batch = problems[first : first + job.decode.batch_size]
-            answers += answer_batch(engine, box, batch, job.decode, job.seed)
-            yield len(answers)
-        seconds = time.monotonic() - started
-        level = box.level
-    write_answers(storage, job.out, answers)
-    dropped = {} if job.dropped is None else {"dropped": dict(job.dropped)}
-    summary = summarise(answers, seconds=seconds, sandbox=level, **_facts(job, problems), **dropped)
-    storage.write(f"{job.out}/summary.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
+        engine = TransformersEngine(drawn if first.init == "random" else first.student, threads=os.cpu_count())
+        for number, (job, problems) in enumerate(pending):
+            for done in _answer(engine, job, problems):
+                yield number, done
 
 
-def answer_batch(
-    engine: Engine, box: Sandbox, problems: Sequence[Problem], decode: Decode, seed: int
-) -> list[GradedAnswer]:
-    """Answer problems together: `samples` programs each, run at once, one graded answer per problem in order."""
-    samples = _samples(decode)
-    # A sample's seed depends on its problem, so that neither batch size nor limit changes any answer.
-    seeds = [_seed(seed, problem.problem_id, k) for problem in problems for k in range(samples)]
-    completions = engine.generate(
-        [student_prompt(problem.question) for problem in problems for _ in range(samples)],
-        max_tokens=decode.max_tokens,
-        temperature=0.0 if decode.kind == "greedy" else decode.temperature,
-        seed=seeds,
-    )
-    parsed = [parse(one.text, one.finish_reason) for one in completions]
-    runnable = [index for index, one in enumerate(parsed) if one.outcome is None]
-    executions = dict(zip(runnable, box.run([parsed[i].program for i in runnable], lane="batch"), strict=True))
-    # The value is read without the gold answer: it may decide what is right, never which program is chosen.
-    values = [judge(executions[i], None)[1] if i in executions else None for i in range(len(parsed))]
-
+def _answer(engine: TransformersEngine, job: EvaluateJob, problems: list[Problem]) -> Iterator[int]:
+    """Do one job; yields the number of problems done, the last time when both files are written."""
+    engine.batch_size = size = job.decode.batch_size
+    trained = (Path(job.student) / "pad_ray.json").is_file()
+    way = asking(engine, job.prompt, job.exemplars, trained=trained)
     answers: list[GradedAnswer] = []
-    for number, problem in enumerate(problems):
-        own = range(number * samples, (number + 1) * samples)
-        winner, _ = vote([values[i] for i in own])
-        chosen = next((i for i in own if winner is not None and values[i] == winner), own[0])
-        if chosen in executions:
-            outcome, value, detail = judge(executions[chosen], problem.answer)
-        else:
-            outcome, value, detail = parsed[chosen].outcome or Outcome.REFUSED, "", ""
-        answers.append(
-            GradedAnswer(
-                problem_id=problem.problem_id,
-                question=problem.question,
-                gold=problem.answer,
-                answer=value or None,
-                outcome=outcome,
-                detail=detail,
-                program=parsed[chosen].program,
-                tokens=sum(completions[i].completion_tokens for i in own),
-                source=problem.source,
-            )
-        )
-    return answers
-
-
-def _samples(decode: Decode) -> int:
-    return 1 if decode.kind == "greedy" else decode.samples
-
-
-def _seed(seed: int, problem_id: str, k: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}/{problem_id}/{k}".encode()).digest()[:4], "big")
+    with ExitStack() as stack:
+        box = None
+        if job.prompt != "direct":
+            settings = job.sandbox
+            box = stack.enter_context(Sandbox(level=settings.level, timeout_s=settings.timeout_s, confirm=True))
+        started = time.monotonic()
+        for first in range(0, len(problems), size):
+            yield len(answers)
+            batch = problems[first : first + size]
+            if box is None:
+                answers += answer_directly(engine, batch, way)
+            else:
+                answers += answer_batch(engine, box, batch, job.decode, job.seed, way)
+        seconds = time.monotonic() - started
+        facts: dict[str, Any] = {**_facts(job, problems), "sandbox": box.level if box else None}
+    if job.prompt == "direct":
+        facts["executable_rate"] = 0.0  # there were no programs
+    if job.dropped is not None:
+        facts["dropped"] = dict(job.dropped)
+    storage = Storage(job.root)
+    write_answers(storage, job.out, answers)
+    summary = summarise(answers, seconds=seconds, **facts)
+    storage.write(f"{job.out}/summary.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
+    yield len(answers)
 
 
 def _draw_student(shape: str, target: str, seed: int) -> None:

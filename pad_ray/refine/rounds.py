@@ -6,67 +6,104 @@ folder goes on where it stopped and redoes nothing that is finished.
 
 from __future__ import annotations
 
+from itertools import groupby
+from typing import Any
+
+from pad_ray.errors import UsageError
+from pad_ray.evaluate.asking import draw_exemplars
 from pad_ray.evaluate.card import write_card
-from pad_ray.evaluate.run import EvaluateJob, evaluate
+from pad_ray.evaluate.run import EvaluateJob, evaluate_all, summary_of
+from pad_ray.flow.calibrate import calibrate
 from pad_ray.flow.curating import curate
 from pad_ray.flow.plan import plan
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.sampling import sample_and_judge
 from pad_ray.flow.students import student_of
 from pad_ray.flow.training import train_round
+from pad_ray.recipe import Prompt
+from pad_ray.records import Example
 from pad_ray.run import Run
 
 
 def distill(run: Run, reporter: Reporter) -> None:
     """Every stage of every round of the recipe."""
-    plan(run, 0)
-    if run.recipe.evaluate.baselines:
-        evaluate_round(run, -1, reporter)
     for round_ in range(run.recipe.refine.rounds + 1):
         plan(run, round_)
         sample_and_judge(run, round_, reporter)
         curate(run, round_, reporter)
+        if round_ == 0:
+            calibrate(run, reporter)
+            # Not sooner: the exemplars of few_shot are what was just curated.
+            if run.recipe.evaluate.baselines:
+                evaluate_round(run, -1, reporter)
         train_round(run, round_, reporter)
         evaluate_round(run, round_, reporter)
         write_card(str(run.storage), round_)
 
 
 def evaluate_round(run: Run, round_: int, reporter: Reporter) -> None:
-    """Measure the student of a round on every suite; round -1 is the untrained student."""
+    """Measure the student of a round on every suite; round -1 is the untrained student, asked in several ways.
+
+    Raises UsageError if what it builds on is not finished, or if the recipe names no way to ask an untrained student.
+    """
     if run.done(round_, "evaluate"):
         return
-    if round_ < 0:
-        run.require(0, "plan")
-    else:
+    baselines = run.recipe.evaluate.baselines
+    if round_ >= 0:
         run.require(round_, "train")
-    recipe = run.recipe
+    elif baselines:
+        run.require(0, "curate" if "few_shot" in baselines else "plan")
+    else:
+        raise UsageError(
+            "evaluate.baselines is empty, so the untrained student is not to be measured.",
+            hint="List direct, zero_shot or few_shot, and choose another --run-dir.",
+        )
     with run.stage(round_, "evaluate") as stage:
-        for suite in recipe.problems.eval:
-            out = f"round-{round_}/eval/{suite}" if round_ >= 0 else f"base/eval/{suite}/zero_shot"
-            there = run.storage.exists(f"{out}/summary.json")
-            job = EvaluateJob(
-                root=str(run.storage),
-                problems=f"problems/eval/{suite}.parquet",
-                student=str(run.storage.path(student_of(run, round_)).absolute()),
-                out=out,
-                decode=recipe.decode,
-                sandbox=recipe.sandbox,
-                init=recipe.student.init if round_ < 0 else "pretrained",
-                seed=recipe.seed,
-                student_name=f"round {round_}" if round_ >= 0 else f"untrained {recipe.student.model}",
-                problems_name=suite,
-            )
-            label = f"round {round_}: evaluate" if round_ >= 0 else "untrained: evaluate"
-            with reporter.bar(f"{label} {suite}", 0, "problems") as bar:
-
-                def show(done: int, total: int) -> None:
-                    bar.total(total)
-                    bar.to(done)
-
-                summary = evaluate(job, show)
-                bar.total(summary["n"])
+        jobs = _jobs(run, round_)
+        there = {job.out for job in jobs if summary_of(job)}
+        stage.counts["measured"] = measured = list[dict[str, Any]]()
+        # One job after the other, each with a bar of its own.
+        for job, steps in groupby(evaluate_all(jobs), key=lambda step: step.job):
+            suite = job.problems_name
+            label = f"round {round_}: evaluate {suite}" if round_ >= 0 else f"untrained: {suite} {job.prompt}"
+            with reporter.bar(label, 0, "problems") as bar:
+                for step in steps:
+                    bar.total(step.total)
+                    bar.to(step.done)
+                summary = summary_of(job)
                 bar.to(summary["n"], f"{summary['correct']} of {summary['n']} correct")
-            stage.counts[suite] = {key: summary[key] for key in ("n", "correct", "accuracy", "ci95", "executable_rate")}
-            stage.counts[suite]["prompt"] = "zero_shot"
-            stage.new += 0 if there else summary["n"]
-            stage.reused += summary["n"] if there else 0
+            kept = ("n", "correct", "accuracy", "ci95", "executable_rate")
+            measured.append({"suite": suite, "prompt": job.prompt, **{key: summary[key] for key in kept}})
+            if job.out in there:
+                stage.reused += summary["n"]
+            else:
+                stage.new += summary["n"]
+
+
+def _jobs(run: Run, round_: int) -> list[EvaluateJob]:
+    """What is measured in a round: every suite, and of the untrained student every way to ask."""
+    recipe = run.recipe
+    trained = round_ >= 0
+    prompts: list[Prompt] = ["zero_shot"] if trained else list(dict.fromkeys(recipe.evaluate.baselines))
+    exemplars: tuple[Example, ...] = ()
+    if "few_shot" in prompts:
+        exemplars = draw_exemplars(run.storage.scan_rows("round-0/examples", Example), recipe.seed)
+    return [
+        EvaluateJob(
+            root=str(run.storage),
+            problems=f"problems/eval/{suite}.parquet",
+            student=str(run.storage.path(student_of(run, round_)).absolute()),
+            out=f"round-{round_}/eval/{suite}" if trained else f"base/eval/{suite}/{prompt}",
+            decode=recipe.decode,
+            sandbox=recipe.sandbox,
+            prompt=prompt,
+            exemplars=exemplars if prompt == "few_shot" else (),
+            init="pretrained" if trained else recipe.student.init,
+            seed=recipe.seed,
+            limit=run.sizes.questions if run.sizes else None,
+            student_name=f"round {round_}" if trained else f"untrained {recipe.student.model}",
+            problems_name=suite,
+        )
+        for suite in recipe.problems.eval
+        for prompt in prompts
+    ]

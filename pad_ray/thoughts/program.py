@@ -1,17 +1,17 @@
 """Thought as a program: the student writes `solution()`, a sandbox runs it, its value is the answer (PaD, 2305.13888).
 
-Prompts are text files beside this module. The student sees one plain form, the same in training and decoding.
+The student sees one plain form, the same in training and decoding.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 
 from pad_ray.outcomes import Outcome
-from pad_ray.records import Message
+from pad_ray.records import Example, Message
+from pad_ray.thoughts.files import prompt_text
 
 _FENCE = re.compile(r"```[ \t]*(\w*)[ \t]*\r?\n(.*?)(?:\r?\n[ \t]*```|\Z)", re.DOTALL)
 _CODE_START = re.compile(
@@ -33,23 +33,33 @@ class Parsed:
 def teacher_messages(question: str) -> tuple[Message, ...]:
     """The chat a teacher is asked with: instruction, one exemplar (written for pad_ray, from no data set), question."""
     return (
-        Message("system", _prompt("teacher_system")),
-        Message("user", _prompt("exemplar_question")),
-        Message("assistant", _prompt("exemplar_program")),
+        Message("system", prompt_text("teacher_system")),
+        Message("user", prompt_text("exemplar_question")),
+        Message("assistant", prompt_text("exemplar_program")),
         Message("user", f"Q: {question}"),
     )
 
 
 def student_prompt(question: str) -> str:
     """What the student reads before it writes a program; the completion is the program and nothing else."""
-    return _prompt("student").replace("{question}", question)
+    return prompt_text("student").replace("{question}", question)
+
+
+def chat_messages(question: str) -> tuple[Message, ...]:
+    """The chat in which an untrained chat model is asked for a program."""
+    return (Message("system", prompt_text("teacher_system")), Message("user", question))
+
+
+def few_shot_prompt(question: str, exemplars: Iterable[Example]) -> str:
+    """The student's own form, after exemplars in the same form: what a student reads that was never trained on it."""
+    return "".join(f"{one.prompt}{one.completion}\n" for one in exemplars) + student_prompt(question)
 
 
 def repair_prompt(question: str, program: str, error: str) -> str:
     """What the student reads before it repairs a program that failed with the interpreter's message (PaD, 3.3)."""
     # One pass, so that braces in a question or a program are never taken for a slot.
     slots = {"{question}": question, "{program}": program.rstrip(), "{error}": error}
-    return re.sub(r"\{(?:question|program|error)\}", lambda slot: slots[slot.group()], _prompt("repair"))
+    return re.sub(r"\{(?:question|program|error)\}", lambda slot: slots[slot.group()], prompt_text("repair"))
 
 
 def parse(reply: str, finish_reason: str = "stop") -> Parsed:
@@ -87,8 +97,3 @@ def _has_code(_: str, block: str) -> bool:
 
 def _says_python(label: str, _: str) -> bool:
     return label.lower() in ("python", "python3", "py")
-
-
-@cache
-def _prompt(name: str) -> str:
-    return (resources.files("pad_ray.thoughts") / "prompts" / f"{name}.txt").read_text(encoding="utf-8")

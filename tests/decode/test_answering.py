@@ -19,7 +19,13 @@ class Scribe:
         self.calls: list[tuple[int, int, float]] = []
 
     def generate(
-        self, prompts: Sequence[str], *, max_tokens: int, temperature: float, seed: int | Sequence[int]
+        self,
+        prompts: Sequence[str],
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int | Sequence[int],
+        stop: str = "",
     ) -> list[Completion]:
         assert not isinstance(seed, int)
         self.calls.append((len(prompts), max_tokens, temperature))

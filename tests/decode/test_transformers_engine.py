@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_student import make_tiny_student
 
+from pad_ray.decode import transformers_engine
 from pad_ray.decode.transformers_engine import TransformersEngine, prompt_ids
 from pad_ray.errors import StudentError
+from pad_ray.records import Message
 
 PAIRS = [
     ("Q: seven?\n", "def solution():\n    return 7\n"),
     ("Q: what is two and three, please?\n", "def solution():\n    a = 2 + 3\n    return a\n"),
     ("one\n", "1\n"),
+    ("two\n", "2\nQuestion: three?\n"),
 ]
 PROMPTS = [prompt for prompt, _ in PAIRS]
+SHARED = "Read this before you answer, every time anew.\n"
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +60,58 @@ def test_a_batch_decodes_like_its_prompts_one_by_one(random_engine: Transformers
         assert together == alone
 
 
+def test_what_all_prompts_begin_with_is_read_once_and_changes_nothing(
+    random_engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [SHARED + own for own in ("a", "b longer", "c", "d the longest", "e", "f")]
+    read: list[int] = []
+    forward = random_engine._model.forward
+
+    def counting(**kwargs: Any) -> Any:
+        read.append(kwargs["input_ids"].numel())
+        return forward(**kwargs)
+
+    monkeypatch.setattr(random_engine._model, "forward", counting)
+    for temperature in (0.0, 0.9):
+        # Long enough for the cache to outgrow its first room, and some rows end on the way.
+        settings: dict[str, Any] = {"max_tokens": 90, "temperature": temperature, "seed": 3}
+        monkeypatch.setattr(transformers_engine, "SHARED", 10_000)
+        apart = random_engine.generate(prompts, **settings)
+        monkeypatch.setattr(transformers_engine, "SHARED", 32)
+        read.clear()
+        assert random_engine.generate(prompts, **settings) == apart
+        # The beginning alone, then a batch of four as wide as the longest rest.
+        assert read[:2] == [len(SHARED), 4 * len("d the longest")]
+    assert len({completion.completion_tokens for completion in apart}) > 1
+
+
+def test_one_prompt_many_times_is_read_once(engine: TransformersEngine) -> None:
+    prompts = [SHARED + PROMPTS[0]] * 3
+    together = engine.generate(prompts, max_tokens=40, temperature=0, seed=0)
+    assert together == engine.generate(prompts[:1], max_tokens=40, temperature=0, seed=0) * 3
+
+
+def test_a_model_with_sliding_windows_shares_nothing_and_rows_still_leave(tmp_path: Path, student: Path) -> None:
+    import torch
+    from transformers import AutoTokenizer, MistralConfig, MistralForCausalLM
+
+    tokenizer = AutoTokenizer.from_pretrained(student)
+    torch.manual_seed(0)
+    shape: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    config = MistralConfig(vocab_size=len(tokenizer), sliding_window=200, eos_token_id=0, **shape, **heads)
+    MistralForCausalLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    sliding = TransformersEngine(tmp_path)
+    prompts = [SHARED + own for own in ("a", "b longer", "c")]
+    together = sliding.generate(prompts, max_tokens=80, temperature=1.0, seed=[1, 2, 3])
+    alone = [
+        sliding.generate([prompt], max_tokens=80, temperature=1.0, seed=[seed])[0]
+        for seed, prompt in enumerate(prompts, 1)
+    ]
+    assert together == alone
+
+
 def test_greedy_decoding_agrees_with_the_library(random_engine: TransformersEngine) -> None:
     tokenizer, model = random_engine._tokenizer, random_engine._model
     prompt = "Q: what is two and three?\n"
@@ -89,6 +146,15 @@ def test_limits_cut_the_completion_and_say_so(engine: TransformersEngine) -> Non
     assert (cut.text, cut.finish_reason, cut.completion_tokens) == ("def s", "length", 5)
 
 
+def test_a_completion_ends_where_the_stop_text_begins(engine: TransformersEngine) -> None:
+    settings: dict[str, Any] = {"max_tokens": 60, "temperature": 0, "seed": 0}
+    whole = engine.generate(PROMPTS, **settings)
+    cut = engine.generate(PROMPTS, **settings, stop="Question:")
+    assert cut[:3] == whole[:3]  # those without the text are as ever
+    assert (cut[3].text, cut[3].finish_reason) == ("2\n", "stop")
+    assert cut[3].completion_tokens == len("2\nQuestion:") < whole[3].completion_tokens
+
+
 def test_a_prompt_beyond_the_context_ends_at_the_limit_and_spares_its_neighbours(engine: TransformersEngine) -> None:
     full, fits = engine.generate(["x" * 300, PROMPTS[0]], max_tokens=60, temperature=0, seed=0)
     assert (full.text, full.finish_reason, full.completion_tokens) == ("", "length", 0)
@@ -117,7 +183,7 @@ def test_an_empty_prompt_is_refused_where_nothing_stands_before_it(engine: Trans
 
 
 def test_seeds_must_match_the_prompts(engine: TransformersEngine) -> None:
-    with pytest.raises(ValueError, match="2 seeds for 3 prompts"):
+    with pytest.raises(ValueError, match="2 seeds for 4 prompts"):
         engine.generate(PROMPTS, max_tokens=5, temperature=1, seed=[1, 2])
 
 
@@ -133,6 +199,20 @@ def test_a_prompt_begins_with_bos_only_where_the_tokenizer_adds_it_itself(studen
         single="<unk> $A <eos>", special_tokens=[("<unk>", 1), ("<eos>", 0)]
     )
     assert prompt_ids(adds_both, "abc") == [1, *prompt_ids(plain, "abc")]
+    assert prompt_ids(adds_both, "<unk>abc") == prompt_ids(adds_both, "abc")  # a chat brings its own
+
+
+def test_a_chat_is_asked_in_the_models_own_form(student: Path) -> None:
+    engine = TransformersEngine(student)
+    messages = (Message("system", "Be brief."), Message("user", "2 + 3?"))
+    assert not engine.chats
+    turns = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
+    engine._tokenizer.chat_template = turns
+    assert engine.chats
+    assert engine.chat(messages) == "<system>Be brief.\n<user>2 + 3?\n<assistant>"
+    refusing = "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    engine._tokenizer.chat_template = refusing + turns
+    assert engine.chat(messages) == "<user>Be brief.\n\n2 + 3?\n<assistant>"
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ import pytest
 
 from pad_ray.decode.engine import Completion
 from pad_ray.errors import ProblemError, StudentError, UsageError
+from pad_ray.evaluate.answer import answer_batch
+from pad_ray.evaluate.asking import Asking
 from pad_ray.evaluate.folder import read_answers
-from pad_ray.evaluate.run import EvaluateJob, answer_batch, evaluate
+from pad_ray.evaluate.run import EvaluateJob, evaluate
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.standalone import evaluate_student
 from pad_ray.outcomes import Outcome
@@ -25,6 +27,7 @@ from tests.tiny_student import make_tiny_student
 RIGHT = "def solution():\n    return 7\n"
 WRONG = "def solution():\n    return 8\n"
 BROKEN = "def solution():\n    return missing\n"
+PLAIN = Asking(student_prompt)
 
 
 class Scripted:
@@ -37,7 +40,13 @@ class Scripted:
         self.temperature = -1.0
 
     def generate(
-        self, prompts: Sequence[str], *, max_tokens: int, temperature: float, seed: int | Sequence[int]
+        self,
+        prompts: Sequence[str],
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int | Sequence[int],
+        stop: str = "",
     ) -> list[Completion]:
         assert not isinstance(seed, int) and len(seed) == len(prompts) == len(self.replies)
         self.prompts, self.seeds, self.temperature = list(prompts), list(seed), temperature
@@ -52,7 +61,7 @@ def test_every_problem_gets_the_verdict_of_its_own_program() -> None:
     engine = Scripted(RIGHT, WRONG, BROKEN, "I do not know.", "def solution(:\n    return 7\n")
     problems = [problem(number) for number in range(5)]
     with Sandbox(level="unsafe", confirm=True) as box:
-        answers = answer_batch(engine, box, problems, Decode(), seed=0)
+        answers = answer_batch(engine, box, problems, Decode(), 0, PLAIN)
     outcomes = [one.outcome for one in answers]
     assert outcomes == [
         Outcome.CORRECT,
@@ -69,7 +78,7 @@ def test_every_problem_gets_the_verdict_of_its_own_program() -> None:
 
 def test_a_program_cut_at_its_limit_is_not_executed() -> None:
     with Sandbox(level="unsafe") as box:
-        [answer] = answer_batch(Scripted(RIGHT, finish_reason="length"), box, [problem(0)], Decode(), seed=0)
+        [answer] = answer_batch(Scripted(RIGHT, finish_reason="length"), box, [problem(0)], Decode(), 0, PLAIN)
     assert answer.outcome is Outcome.TRUNCATED and answer.answer is None
 
 
@@ -77,7 +86,7 @@ def test_the_majority_answers_even_against_the_gold() -> None:
     engine = Scripted(RIGHT, WRONG, WRONG, BROKEN, RIGHT, RIGHT)
     decode = Decode(kind="vote", samples=3, temperature=0.9)
     with Sandbox(level="unsafe") as box:
-        first, second = answer_batch(engine, box, [problem(0), problem(1)], decode, seed=0)
+        first, second = answer_batch(engine, box, [problem(0), problem(1)], decode, 0, PLAIN)
     assert (first.outcome, first.answer, first.program) == (Outcome.WRONG_ANSWER, "8", WRONG)
     assert (second.outcome, second.answer, second.program) == (Outcome.CORRECT, "7", RIGHT)
     assert first.tokens == len(RIGHT) + 2 * len(WRONG)
@@ -88,8 +97,8 @@ def test_a_sample_draws_alike_whatever_is_beside_it() -> None:
     decode = Decode(kind="vote", samples=2)
     together, alone = Scripted(RIGHT, RIGHT, RIGHT, RIGHT), Scripted(RIGHT, RIGHT)
     with Sandbox(level="unsafe") as box:
-        answer_batch(together, box, [problem(0), problem(1)], decode, seed=5)
-        answer_batch(alone, box, [problem(1)], decode, seed=5)
+        answer_batch(together, box, [problem(0), problem(1)], decode, 5, PLAIN)
+        answer_batch(alone, box, [problem(1)], decode, 5, PLAIN)
     assert together.seeds[2:] == alone.seeds
 
 
@@ -130,9 +139,10 @@ def test_a_student_is_measured_once_and_its_answers_are_kept(tmp_path: Path) -> 
     steps: list[tuple[int, int]] = []
     summary = evaluate(job(storage.root, student, limit=3), lambda done, total: steps.append((done, total)))
 
-    assert steps == [(2, 3), (3, 3)]
+    assert list(dict.fromkeys(steps)) == [(0, 3), (2, 3), (3, 3)]
     assert (summary["n"], summary["correct"]) == (3, summary["outcomes"]["correct"])
     assert (summary["decode"], summary["problems"], summary["student"]) == ("greedy", "easy", "round-0/student")
+    assert summary["prompt"] == "zero_shot"
     assert summary["max_tokens"] == 48 and summary["seed"] == 0 and summary["seconds"] > 0
     assert summary == json.loads(storage.read("round-0/eval/easy/summary.json"))
     answers = read_answers(storage, "round-0/eval/easy")

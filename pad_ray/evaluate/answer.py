@@ -1,0 +1,73 @@
+"""From problems to graded answers: with programs that are executed, or with the answer asked for directly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pad_ray.decode.answering import Ask, Choice, choose, write
+from pad_ray.decode.engine import Engine
+from pad_ray.evaluate.asking import Asking
+from pad_ray.evaluate.metrics import GradedAnswer
+from pad_ray.grading import Comparison, compare
+from pad_ray.grading.verdict import judge
+from pad_ray.outcomes import Outcome
+from pad_ray.recipe import Decode
+from pad_ray.records import Problem
+from pad_ray.sandbox import Sandbox
+from pad_ray.thoughts import direct, program
+
+
+def answer_batch(
+    engine: Engine, box: Sandbox, problems: Sequence[Problem], decode: Decode, seed: int, asking: Asking
+) -> list[GradedAnswer]:
+    """Answer problems together with programs, all run at once; one graded answer per problem, in order."""
+    asks = [Ask(problem.question, decode, seed) for problem in problems]
+    written = write(engine, program, asks, prompt=asking.prompt, stop=asking.stop)
+    executions = iter(box.run([draft.program for drafts in written for draft in drafts if draft.flaw is None]))
+    # The drafts vote without the gold answer: it may decide what is right, never which program is chosen.
+    choices = [choose(drafts, [next(executions) for draft in drafts if draft.flaw is None]) for drafts in written]
+    return [_graded(problem, choice) for problem, choice in zip(problems, choices, strict=True)]
+
+
+def answer_directly(engine: Engine, problems: Sequence[Problem], asking: Asking) -> list[GradedAnswer]:
+    """Have problems answered together without any program; `detail` is the reply that the answer was read from."""
+    completions = engine.generate(
+        [asking.prompt(problem.question) for problem in problems],
+        max_tokens=direct.MAX_TOKENS,
+        temperature=0.0,
+        seed=0,
+        stop=asking.stop,
+    )
+    answers: list[GradedAnswer] = []
+    for problem, completion in zip(problems, completions, strict=True):
+        value = direct.read_answer(completion.text, problem.answer)
+        right = value and compare(value, problem.answer) is Comparison.EQUAL
+        answers.append(
+            GradedAnswer(
+                problem_id=problem.problem_id,
+                question=problem.question,
+                gold=problem.answer,
+                answer=value or None,
+                outcome=Outcome.CORRECT if right else Outcome.WRONG_ANSWER if value else Outcome.NO_ANSWER,
+                detail=completion.text.strip(),
+                program="",
+                tokens=completion.completion_tokens,
+                source=problem.source,
+            )
+        )
+    return answers
+
+
+def _graded(problem: Problem, choice: Choice) -> GradedAnswer:
+    outcome, value, detail = judge(choice.execution, problem.answer)
+    return GradedAnswer(
+        problem_id=problem.problem_id,
+        question=problem.question,
+        gold=problem.answer,
+        answer=value or None,
+        outcome=outcome,
+        detail=detail,
+        program=choice.draft.program,
+        tokens=choice.tokens,
+        source=problem.source,
+    )

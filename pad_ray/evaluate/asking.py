@@ -1,0 +1,69 @@
+"""How a student is asked. A trained one in the form it learned; an untrained one in each of three ways.
+
+The three are the baselines that distillation must beat, so each is asked as well as it can be: a chat model in a chat,
+exemplars from verified programs that cover the sources of the problems.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pad_ray.recipe import Prompt
+from pad_ray.records import Example
+from pad_ray.thoughts import direct, program
+
+if TYPE_CHECKING:
+    from pad_ray.decode.transformers_engine import TransformersEngine
+
+EXEMPLARS = 4
+"""Verified programs that a few-shot prompt shows."""
+NEXT_QUESTION = "Question:"
+"""Where a model that only continues a text goes on with a question of its own, its reply is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One way to ask."""
+
+    prompt: Callable[[str], str]
+    """From a question to all that the student reads."""
+    stop: str = ""
+    """Text that ends the reply, or empty."""
+
+
+def asking(
+    engine: TransformersEngine, kind: Prompt, exemplars: Sequence[Example] = (), *, trained: bool = False
+) -> Asking:
+    """How to ask the student of an engine. One that is trained on its plain form is asked for programs in that form."""
+    if kind == "few_shot":
+        return Asking(lambda question: program.few_shot_prompt(question, exemplars), NEXT_QUESTION)
+    if kind == "direct":
+        if engine.chats:
+            return Asking(lambda question: engine.chat(direct.chat_messages(question)))
+        return Asking(direct.plain_prompt, NEXT_QUESTION)
+    if engine.chats and not trained:
+        return Asking(lambda question: engine.chat(program.chat_messages(question)))
+    return Asking(program.student_prompt)
+
+
+def draw_exemplars(examples: Iterable[Example], seed: int) -> tuple[Example, ...]:
+    """A few solved examples of different problems, from every source in turn; the same for the same seed."""
+    by_problem: dict[str, Example] = {}
+    for example in sorted(examples, key=lambda one: _rank(one, seed)):
+        if example.task == "solve":
+            by_problem.setdefault(example.problem_id, example)
+    turns: list[tuple[int, Example]] = []
+    drawn = Counter[str]()
+    for example in by_problem.values():
+        turns.append((drawn[example.source], example))
+        drawn[example.source] += 1
+    # The sort is stable: within a turn the drawing decides.
+    return tuple(example for _, example in sorted(turns, key=lambda one: one[0])[:EXEMPLARS])
+
+
+def _rank(example: Example, seed: int) -> str:
+    return hashlib.sha256(f"{seed}/{example.example_id}".encode()).hexdigest()

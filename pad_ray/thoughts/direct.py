@@ -1,0 +1,43 @@
+"""No thought at all: the answer itself is asked for. What the programs of a distilled student are measured against.
+
+Nothing is executed; the answer is read out of the reply.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pad_ray.grading import canonical
+from pad_ray.records import Message
+from pad_ray.thoughts.files import prompt_text
+
+MAX_TOKENS = 64
+"""Limit on a reply: enough for an answer within a sentence, too little for a worked solution."""
+
+_NUMBER = re.compile(
+    r"(?<![\w.])[-+]?[$€£¥₹]?[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?:\s*/\s*\d+)?\s?%?"
+)
+_LEAD = re.compile(r"(?:the\s+)?(?:final\s+)?answer\s*(?:is\b|[:=])\s*", re.IGNORECASE)
+
+
+def chat_messages(question: str) -> tuple[Message, ...]:
+    """The chat in which a chat model is asked."""
+    return (Message("system", prompt_text("direct_system")), Message("user", question))
+
+
+def plain_prompt(question: str) -> str:
+    """The text that any other model is asked to go on with."""
+    return prompt_text("direct").replace("{question}", question)
+
+
+def read_answer(reply: str, gold: str) -> str:
+    """The answer a reply gives, or empty: its last number where the gold answer is a number, else its first line.
+
+    Of the gold answer nothing is used but its kind.
+    """
+    reply = reply.replace("−", "-").strip()
+    if isinstance(canonical.parse(gold), canonical.Number):
+        numbers = _NUMBER.findall(reply)
+        return numbers[-1].strip() if numbers else ""
+    first = reply.partition("\n")[0]
+    return _LEAD.sub("", first, count=1).strip()
