@@ -1,11 +1,11 @@
-# make distill            environment, install, and the whole loop on the recipe `quick`
+# make distill            environment, install, and the whole loop on the recipe `laptop` (RECIPE=quick: two minutes)
 # make test               format, lint, types, and the fast tests
 # make test-slow          kills, two-worker training, serving, jobs
 # make install VENV=path  install into that environment (an existing one is used as it is)
 
 VENV ?= .venv
 BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3)
-RECIPE ?= quick
+RECIPE ?= laptop
 RUN ?= runs/$(RECIPE)
 ARGS ?=
 

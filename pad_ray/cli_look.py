@@ -15,7 +15,7 @@ from pad_ray.terminal import console, printable
 if TYPE_CHECKING:
     from pad_ray.one_sample import Whole
 
-DEFAULT_RECIPE = "quick"
+DEFAULT_RECIPE = "laptop"
 UNITS = {
     "plan": "requests",
     "sample": "samples",

@@ -30,7 +30,8 @@ class Problems(Section):
     """Where the questions with known answers come from."""
 
     train: str | list[str]
-    """URI or list of URIs: a .jsonl or .parquet path, or gym://task?size=500&seed=7."""
+    """URI or list of URIs: a .jsonl or .parquet path, hf://owner/name?config=main&split=train, or
+    gym://task?size=500&seed=7 (for gsm_symbolic also &templates=train or heldout)."""
     eval: dict[Name, str | list[str]] = Field(default_factory=dict[str, str | list[str]])
     """Evaluation suites by name (also a folder name), each a URI or a list of URIs."""
     limit: int | None = Field(default=None, ge=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from pad_ray.errors import ProblemError, RecipeError
@@ -79,7 +80,9 @@ def _plan_problems(run: Run) -> dict[str, Any]:
     recipe = run.recipe
     suites = {name: _read(f"problems.eval.{name}", uri, name) for name, uri in recipe.problems.eval.items()}
     for name, suite in suites.items():
-        run.storage.write_rows(f"problems/eval/{name}.parquet", Problem, suite.problems[: recipe.evaluate.limit])
+        run.storage.write_rows(
+            f"problems/eval/{name}.parquet", Problem, _interleaved(suite.problems)[: recipe.evaluate.limit]
+        )
     held_out = [problem for suite in suites.values() for problem in suite.problems]
     train = _read("problems.train", recipe.problems.train, "train", recipe.problems.limit, held_out)
     run.storage.delete("problems/train")
@@ -92,6 +95,14 @@ def _plan_problems(run: Run) -> dict[str, Any]:
         "sources": dict(Counter(problem.source for problem in train.problems)),
         "suites": {name: {"problems": len(s.problems), "dropped": dict(s.dropped)} for name, s in suites.items()},
     }
+
+
+def _interleaved(problems: Sequence[Problem]) -> list[Problem]:
+    """The sources of a suite in turn, so that its first questions are a fair part of it, however few are asked."""
+    by_source = defaultdict[str, list[Problem]](list)
+    for problem in problems:
+        by_source[problem.source].append(problem)
+    return [problem for row in zip_longest(*by_source.values()) for problem in row if problem is not None]
 
 
 def _read(
