@@ -98,7 +98,7 @@ def test_a_model_with_sliding_windows_shares_nothing_and_rows_still_leave(tmp_pa
     tokenizer = AutoTokenizer.from_pretrained(student)
     torch.manual_seed(0)
     shape: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    heads: dict[str, Any] = {"num_attention_heads": 2, "num_key_value_heads": 1}
     config = MistralConfig(vocab_size=len(tokenizer), sliding_window=200, eos_token_id=0, **shape, **heads)
     MistralForCausalLM(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
