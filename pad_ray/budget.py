@@ -11,13 +11,13 @@ QUESTIONS = (30, 60)
 """Fewest and most questions of a suite: fewer say nothing, more cost training time."""
 EVALUATION_SHARE = 0.4
 """Most of the remaining time that questions beyond the fewest may take."""
-REFINEMENT_SHARE = 0.1
+REFINEMENT_SHARE = 0.05
 """Share of the remaining time in which the student writes programs for one refinement round."""
-REFINEMENT_WEIGHT = 0.35
+REFINEMENT_WEIGHT = 0.25
 """Training tokens of a refinement round, for each of round 0."""
 STAGE_S = 20.0
 """Seconds a stage takes before and after its work: starting processes, importing torch, loading and saving weights."""
-DIRECT_TOKENS = 24
+DIRECT_TOKENS = 48
 """Tokens of an answer without a program."""
 TAIL = 1.25
 """Decoding slows down when only a few long rows of a batch are left."""
@@ -31,8 +31,10 @@ class Speeds:
 
     train_tokens_per_s: float
     """Tokens (prompt and completion) through forward, backward and optimizer."""
+    read_tokens_per_s: float
+    """Prompt tokens read before the first token is generated."""
     decode_tokens_per_s: float
-    """Tokens generated in full batches, reading the prompts included."""
+    """Tokens generated after that, in full batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Shape:
     """Ways in which the untrained student is asked."""
     max_tokens: int
     """Limit on a decoded program."""
+    prompt: float
+    """Mean length of a question as the student reads it, in tokens."""
     completion: float
     """Mean length of a program to learn, in tokens."""
     epoch: int
@@ -81,8 +85,10 @@ def fit(seconds: float, speeds: Speeds, shape: Shape) -> Sizes:
     """The largest run that should end within so many seconds from now, or the smallest that makes sense."""
     overhead = STAGE_S * (bool(shape.prompts) + 2 + 4 * shape.rounds)
     left = max(0.0, seconds - overhead)
-    program = TAIL * shape.completion / speeds.decode_tokens_per_s
-    question = shape.suites * (_baselines(shape) / speeds.decode_tokens_per_s + (shape.rounds + 1) * program)
+    read = shape.prompt / speeds.read_tokens_per_s
+    program = read + TAIL * shape.completion / speeds.decode_tokens_per_s
+    baselines = len(shape.prompts) * read + _baselines(shape) / speeds.decode_tokens_per_s
+    question = shape.suites * (baselines + (shape.rounds + 1) * program)
     few, many = QUESTIONS
     affordable = int(EVALUATION_SHARE * left / question) if question else 0
     questions = max(1, min(shape.longest_suite, max(few, min(many, affordable))))

@@ -22,8 +22,8 @@ from pad_ray.run import Run
 from pad_ray.storage import Storage
 from pad_ray.thoughts import THOUGHTS
 
-DECODED = 32
-"""Tokens that every row of the calibration's batch decodes."""
+DECODED = 16
+"""Tokens that every row of the calibration's batch decodes after its first."""
 STEPS = 2
 """Optimizer steps that are timed, after one that warms up."""
 
@@ -39,7 +39,7 @@ def calibrate(run: Run, reporter: Reporter) -> None:
         started = time.monotonic()
         reporter.say("  calibrating: a few steps of training and decoding…")
         measured = _measure(run)
-        speeds = Speeds(measured["train_tokens_per_s"], measured["decode_tokens_per_s"])
+        speeds = Speeds(*(measured[f"{what}_tokens_per_s"] for what in ("train", "read", "decode")))
         shape = _shape(run, measured)
         left = 60 * recipe.budget.minutes - spent - (time.monotonic() - started)
         sizes = fit(left, speeds, shape)
@@ -76,6 +76,7 @@ def _shape(run: Run, measured: dict[str, Any]) -> Shape:
         longest_suite=max(suites, default=0),
         prompts=tuple(recipe.evaluate.baselines),
         max_tokens=recipe.decode.max_tokens,
+        prompt=measured["prompt"],
         completion=measured["completion"],
         epoch=measured["epoch"],
         epochs=recipe.train.epochs,
@@ -141,10 +142,15 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
             folder = drawn
         engine = TransformersEngine(folder, batch_size=recipe.decode.batch_size, threads=os.cpu_count())
     started = time.monotonic()
-    decoded = engine.generate(prompts, max_tokens=DECODED, temperature=0.0, seed=0)
+    read = engine.generate(prompts, max_tokens=1, temperature=0.0, seed=0)
+    reading = time.monotonic() - started
+    decoded = engine.generate(prompts, max_tokens=1 + DECODED, temperature=0.0, seed=0)
+    decoding = max(time.monotonic() - started - 2 * reading, reading / 100)
     return {
         "train_tokens_per_s": round(train_rate * recipe.train.workers, 1),
-        "decode_tokens_per_s": round(sum(one.completion_tokens for one in decoded) / (time.monotonic() - started), 1),
+        "read_tokens_per_s": round(sum(one.prompt_tokens for one in read) / reading, 1),
+        "decode_tokens_per_s": round(sum(one.completion_tokens - 1 for one in decoded) / decoding, 1),
+        "prompt": sum(one.prompt_tokens for one in read) / len(read),
         "completion": sum(row.completion for row in rows) / max(1, len(rows)),
         "epoch": sum(len(row.ids) for row in rows),
     }

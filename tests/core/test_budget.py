@@ -15,6 +15,7 @@ LAPTOP = Shape(
     longest_suite=72,
     prompts=("direct", "zero_shot", "few_shot"),
     max_tokens=160,
+    prompt=70,
     completion=60,
     epoch=40_000,
     epochs=4,
@@ -22,13 +23,14 @@ LAPTOP = Shape(
     samples=1,
     problems=500,
 )
-speeds = st.builds(Speeds, st.floats(1, 1e6), st.floats(1, 1e6))
+speeds = st.builds(Speeds, st.floats(1, 1e6), st.floats(1, 1e6), st.floats(1, 1e6))
 shapes = st.builds(
     Shape,
     suites=st.integers(1, 5),
     longest_suite=st.integers(1, 500),
     prompts=st.sampled_from([(), ("zero_shot",), LAPTOP.prompts]),
     max_tokens=st.integers(16, 512),
+    prompt=st.floats(4, 1000),
     completion=st.floats(8, 400),
     epoch=st.integers(100, 10**7),
     epochs=st.floats(0.1, 10),
@@ -59,8 +61,8 @@ def test_sizes_stay_within_the_recipe(seconds: float, speed: Speeds, shape: Shap
 
 @pytest.mark.parametrize("factor", [0.25, 0.5, 2, 4])
 def test_a_faster_machine_trains_more_and_never_asks_less(factor: float) -> None:
-    here = Speeds(140, 100)
-    other = Speeds(140 * factor, 100 * factor)
+    here = Speeds(130, 400, 100)
+    other = Speeds(130 * factor, 400 * factor, 100 * factor)
     slow, fast = sorted([here, other], key=lambda one: one.train_tokens_per_s)
     less, more = fit(900, slow, LAPTOP), fit(900, fast, LAPTOP)
     assert more.train_tokens > less.train_tokens
@@ -68,6 +70,6 @@ def test_a_faster_machine_trains_more_and_never_asks_less(factor: float) -> None
 
 
 def test_what_is_not_evaluated_goes_into_training() -> None:
-    here = Speeds(140, 100)
+    here = Speeds(130, 400, 100)
     without = replace(LAPTOP, prompts=())
     assert fit(900, here, without).train_tokens > fit(900, here, LAPTOP).train_tokens
