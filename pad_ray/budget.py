@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 QUESTIONS = (30, 60)
 """Fewest and most questions of a suite: fewer say nothing, more cost training time."""
-EVALUATION_SHARE = 0.4
+EVALUATION_SHARE = 0.3
 """Most of the remaining time that questions beyond the fewest may take."""
 REFINEMENT_SHARE = 0.05
 """Share of the remaining time in which the student writes programs for one refinement round."""
