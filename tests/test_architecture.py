@@ -23,7 +23,18 @@ LAYERS = [
 ]
 # The only places that may know Ray or torch (below the top layer): the upper rooms and what runs models.
 HEAVY = ("ray", "torch", "transformers", "deepspeed")
-MAY_BE_HEAVY = ("flow", "train", "refine.rounds", "evaluate", "reasoner", "cli", "jobs", "decode", "teacher.student", "students.gguf")
+MAY_BE_HEAVY = (
+    "flow",
+    "train",
+    "refine.rounds",
+    "evaluate",
+    "reasoner",
+    "cli",
+    "jobs",
+    "decode",
+    "teacher.student",
+    "students.gguf",
+)
 
 
 def room(module: str) -> str:
