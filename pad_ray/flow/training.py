@@ -38,7 +38,7 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
             student=f"round-{round_}/student",
             settings=recipe.train,
             epochs=recipe.refine.epochs if round_ else recipe.train.epochs,
-            tokens=_limit(run, round_),
+            tokens=limit_of(run, round_),
             lr=(recipe.refine.lr or recipe.train.lr) if round_ else recipe.train.lr,
             seed=recipe.seed + round_,
             card={
@@ -64,7 +64,7 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
         stage.counts = {"checkpoint": asdict(checkpoint), "examples": len(mixture)}
 
 
-def _limit(run: Run, round_: int) -> int | None:
+def limit_of(run: Run, round_: int) -> int | None:
     """Most training tokens of a round, from the recipe and from the calibration."""
     limits = [run.recipe.train.max_tokens]
     if sizes := run.sizes:

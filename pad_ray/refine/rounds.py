@@ -59,7 +59,7 @@ def evaluate_round(run: Run, round_: int, reporter: Reporter) -> None:
             hint="List direct, zero_shot or few_shot, and choose another --run-dir.",
         )
     with run.stage(round_, "evaluate") as stage:
-        jobs = _jobs(run, round_)
+        jobs = jobs_of(run, round_)
         there = {job.out for job in jobs if summary_of(job)}
         stage.counts["measured"] = measured = list[dict[str, Any]]()
         # One job after the other, each with a bar of its own.
@@ -80,7 +80,7 @@ def evaluate_round(run: Run, round_: int, reporter: Reporter) -> None:
                 stage.new += summary["n"]
 
 
-def _jobs(run: Run, round_: int) -> list[EvaluateJob]:
+def jobs_of(run: Run, round_: int) -> list[EvaluateJob]:
     """What is measured in a round: every suite, and of the untrained student every way to ask."""
     recipe = run.recipe
     trained = round_ >= 0
