@@ -10,7 +10,8 @@ import tempfile
 import time
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 from pad_ray.budget import Shape, Sizes, Speeds, fit
 from pad_ray.flow.cluster import plain_errors
@@ -22,8 +23,13 @@ from pad_ray.run import Run
 from pad_ray.storage import Storage
 from pad_ray.thoughts import THOUGHTS
 
-DECODED = 16
+if TYPE_CHECKING:
+    from pad_ray.train.encode import Encoded
+
+DECODED = 32
 """Tokens that every row of the calibration's batch decodes after its first."""
+ROWS = 32
+"""Most rows of that batch: more are hardly faster a row, and take longer to measure."""
 STEPS = 2
 """Optimizer steps that are timed, after one that warms up."""
 
@@ -100,57 +106,73 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
-    from pad_ray.decode.transformers_engine import TransformersEngine
     from pad_ray.train.encode import encode
-    from pad_ray.train.model import CompletionLoss, load_model, load_tokenizer
-    from pad_ray.train.packing import collate, plan
+    from pad_ray.train.model import load_model, load_tokenizer
 
     torch.set_num_threads(os.cpu_count() or 1)
     storage = Storage(root)
     folder = str(storage.path(BASE))
     tokenizer = load_tokenizer(folder)
     rows = encode(list(storage.scan_rows("round-0/examples", Example)), tokenizer, recipe.train.max_length).rows
+    model = load_model(folder, recipe.student.init, recipe.seed, len(tokenizer))
+    with tempfile.TemporaryDirectory(prefix="pad_ray_") as drawn:
+        if recipe.student.init == "random":
+            model.save_pretrained(drawn)
+            tokenizer.save_pretrained(drawn)
+        decoding = _decoding(storage, drawn if recipe.student.init == "random" else folder, recipe)
+    return {
+        **decoding,
+        "train_tokens_per_s": recipe.train.workers * _training(model, rows, tokenizer.pad_token_id, recipe),
+        "completion": sum(row.completion for row in rows) / max(1, len(rows)),
+        "epoch": sum(len(row.ids) for row in rows),
+    }
+
+
+def _training(model: Any, rows: tuple[Encoded, ...], pad: int, recipe: Recipe) -> float:
+    """Tokens a second through forward, backward and optimizer of one worker; the weights stay as they are."""
+    import torch
+
+    from pad_ray.train.model import CompletionLoss
+    from pad_ray.train.packing import collate, plan
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = load_model(folder, recipe.student.init, recipe.seed, len(tokenizer)).to(device)
-    loss = CompletionLoss(model)
-    # A learning rate of 0 costs what another costs; the weights are thrown away all the same.
+    loss = CompletionLoss(model.to(device))
+    # A learning rate of 0 costs what another costs.
     optimizer = torch.optim.AdamW(loss.parameters(), lr=0.0, fused=True)
     size = min(recipe.train.tokens_per_batch, recipe.train.micro_tokens)
     course = plan([len(row.ids) for row in rows], workers=1, tokens_per_batch=size, micro_tokens=size, epochs=1, seed=0)
     micros = [micro for step in course.steps for micro in step[0]][: STEPS + 1]
     tokens, started = 0, time.monotonic()
     for number, micro in enumerate(micros):
-        if number == 1:
+        if number == 1:  # the first one warmed up
             tokens, started = 0, time.monotonic()
-        batch = collate(rows, micro, tokenizer.pad_token_id)
+        batch = collate(rows, micro, pad)
         loss(*(torch.from_numpy(part).to(device) for part in (batch.ids, batch.where, batch.targets))).backward()
         optimizer.step()
         optimizer.zero_grad()
         tokens += sum(len(rows[i].ids) for i in micro)
         if device == "cuda":
             torch.cuda.synchronize()
-    train_rate = tokens / (time.monotonic() - started)
-    del loss, optimizer
+    return round(tokens / (time.monotonic() - started), 1)
+
+
+def _decoding(storage: Storage, folder: str, recipe: Recipe) -> dict[str, float]:
+    """Prompt tokens read and tokens generated a second, and the mean length of a prompt."""
+    from pad_ray.decode.transformers_engine import TransformersEngine
 
     thought = THOUGHTS[recipe.thought]
-    problems = [problem for problem, _ in zip(storage.scan_rows("problems/train", Problem), range(64), strict=False)]
-    prompts = [thought.student_prompt(problems[i % len(problems)].question) for i in range(recipe.decode.batch_size)]
-    with tempfile.TemporaryDirectory(prefix="pad_ray_") as drawn:
-        if recipe.student.init == "random":
-            model.save_pretrained(drawn)
-            tokenizer.save_pretrained(drawn)
-            folder = drawn
-        engine = TransformersEngine(folder, batch_size=recipe.decode.batch_size, threads=os.cpu_count())
+    problems = list(islice(storage.scan_rows("problems/train", Problem), ROWS))
+    prompts = [thought.student_prompt(problem.question) for problem in problems[: recipe.decode.batch_size]]
+    engine = TransformersEngine(folder, batch_size=recipe.decode.batch_size, threads=os.cpu_count())
+    engine.generate(prompts[:4], max_tokens=4, temperature=0.0, seed=0)  # warms up
     started = time.monotonic()
     read = engine.generate(prompts, max_tokens=1, temperature=0.0, seed=0)
     reading = time.monotonic() - started
     decoded = engine.generate(prompts, max_tokens=1 + DECODED, temperature=0.0, seed=0)
     decoding = max(time.monotonic() - started - 2 * reading, reading / 100)
+    prompt_tokens = sum(one.prompt_tokens for one in read)
     return {
-        "train_tokens_per_s": round(train_rate * recipe.train.workers, 1),
-        "read_tokens_per_s": round(sum(one.prompt_tokens for one in read) / reading, 1),
+        "read_tokens_per_s": round(prompt_tokens / reading, 1),
         "decode_tokens_per_s": round(sum(one.completion_tokens - 1 for one in decoded) / decoding, 1),
-        "prompt": sum(one.prompt_tokens for one in read) / len(read),
-        "completion": sum(row.completion for row in rows) / max(1, len(rows)),
-        "epoch": sum(len(row.ids) for row in rows),
+        "prompt": prompt_tokens / len(read),
     }
