@@ -24,7 +24,7 @@ UNITS = {
     "train": "steps",
     "evaluate": "answers",
 }
-"""What each stage counts."""
+"""What each stage counts; the calibration counts nothing."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a run.")]
@@ -47,7 +47,9 @@ def status(run_dir: RunFolder, as_json: AsJson = False) -> None:
         return
     typer.echo(f"{run_dir}: {found['state']}{' - ' + found['error'] if found['error'] else ''}")
     for stage in found["stages"]:
-        what = f"{stage['new'] + stage['reused']:>7,} {UNITS[stage['stage']]:<9} ({stage['new']:,} by the last call)"
+        what = ""
+        if unit := UNITS.get(stage["stage"]):
+            what = f"{stage['new'] + stage['reused']:>7,} {unit:<9} ({stage['new']:,} by the last call)"
         who = _who(stage)
         typer.echo(f"  {who:<10} {stage['stage']:<9} {stage['state']:<8} {what:<38} {duration(stage['seconds']):>14}")
     for what, said in _yields(found):

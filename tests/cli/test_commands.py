@@ -16,7 +16,10 @@ import yaml
 
 from pad_ray import cli
 from pad_ray.cli_tools import evaluation_lines
+from pad_ray.evaluate.wording import duration
+from pad_ray.manifest import Manifest, Stage
 from pad_ray.recipe_file import load_recipe, recipe_source
+from pad_ray.storage import Storage
 
 COMMANDS = {
     *("distill", "plan", "sample", "judge", "curate", "train", "evaluate", "execute"),
@@ -172,6 +175,16 @@ def test_status_says_what_it_counts_and_names_runs_inside_a_folder(recipe: Path,
     pad_ray("plan", recipe, "--run-dir", tmp_path / "runs" / "one")
     assert "1 requests" in pad_ray("status", tmp_path / "runs" / "one").stdout
     assert f"These are: {tmp_path / 'runs' / 'one'}." in pad_ray("status", tmp_path / "runs").stderr
+
+
+def test_status_tells_of_a_calibration_which_counts_nothing(tmp_path: Path) -> None:
+    stages = [Stage(round=-1, stage="calibrate", state="done", seconds=7), Stage(round=0, stage="train", new=5)]
+    Manifest(recipe_hash="0", stages=stages).save(Storage(tmp_path))
+    result = pad_ray("status", tmp_path)
+    assert result.returncode == 0, result.stderr
+    calibration, training = result.stdout.splitlines()[1:3]
+    assert calibration.split() == ["untrained", "calibrate", "done", *duration(7).split()]
+    assert "5 steps" in training
 
 
 def test_a_long_line_is_not_wrapped_without_a_terminal(recipe: Path, tmp_path: Path) -> None:
