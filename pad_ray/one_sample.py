@@ -67,7 +67,7 @@ def show(run_dir: Path, sample_id: str) -> Whole:
     request = next(request for request in shard.requests() if request.sample_id == sample_id)
     recipe = stored_recipe(storage)
     of_problem = _examples(shard, request.problem_id)
-    examples = [one for one in of_problem if one.example_id.partition("!")[0] == sample_id]
+    examples = [one for one in of_problem if _is_of(one.example_id, sample_id)]
     sample, verdict = shard.samples().get(sample_id), shard.verdicts().get(sample_id)
     curated = manifest.find(shard.round, "curate")
     trained = [number for number in rounds(storage) if _in_mixture(storage, number, examples)]
@@ -149,6 +149,11 @@ def _examples(shard: Shard, problem_id: str) -> list[Example]:
         return []
     rows = shard.storage.read_rows(shard.file("examples"), Example)
     return [example for example in rows if example.problem_id == problem_id]
+
+
+def _is_of(example_id: str, sample_id: str) -> bool:
+    """Whether an example was made of a sample; a problem's own name may hold a `!` too."""
+    return example_id == sample_id or example_id.startswith(f"{sample_id}!")
 
 
 def _in_mixture(storage: Storage, round_: int, examples: list[Example]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from pad_ray.cli import app
 from pad_ray.errors import UsageError
 from pad_ray.flow.shard import Shard
 from pad_ray.one_sample import Whole, listing, show
-from pad_ray.records import Example
+from pad_ray.records import Example, Problem
 from pad_ray.storage import Storage
-from tests.cli.curated_run import CHANGES, TEACHER, C, write_curated_run, write_judged, write_summary
+from tests.cli.curated_run import CHANGES, TEACHER, TWO, C, write_curated_run, write_judged, write_summary
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,18 @@ def test_the_trainings_that_drew_an_example_are_named(run: Path) -> None:
     for round_ in (0, 1):
         storage.write_rows(f"round-{round_}/checkpoint/mixture.parquet", Example, examples[:1])
     assert show(run, examples[0].example_id).fate.endswith("in the training of round 0 and 1.")
+
+
+def test_a_problem_whose_name_holds_a_mark_of_derived_examples_keeps_its_own(run: Path) -> None:
+    shard = Shard(str(run), 0, 0)
+    write_judged(shard, {"two!": [(TWO, C)]})
+    shard.storage.write_rows("problems/train/shard-00000.parquet", Problem, [Problem("two!", "Two?", "2")])
+    example = shard.storage.read_rows(shard.file("examples"), Example)[0]
+    name = "two!#program.r0.k0"
+    ids = (name, f"{name}!repair", "two!#program.r0.k01")
+    rows = [replace(example, example_id=id_, problem_id="two!") for id_ in ids]
+    shard.storage.write_rows(shard.file("examples"), Example, rows)
+    assert [one.example_id for one in show(run, name).examples] == [name, f"{name}!repair"]
 
 
 def test_a_run_under_way_tells_how_far_the_sample_got(run: Path) -> None:
