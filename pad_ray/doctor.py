@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Literal
 
 from pad_ray import reach
-from pad_ray.errors import SandboxError
+from pad_ray.errors import PadRayError, SandboxError
 from pad_ray.flow.cluster import quiet_environment
 from pad_ray.outcomes import Outcome
 from pad_ray.sandbox import Sandbox
@@ -49,26 +50,41 @@ class Check:
     """What to do about it, or empty."""
 
 
+Look = Callable[[], Check | list[Check]]
+
+
 def examine() -> list[Check]:
     """Every finding, in a fixed order; takes as long as the slowest import."""
-    looks: list[Callable[[], Check | list[Check]]] = [
-        _python,
-        _ray,
-        _temporary_folder,
-        _sandbox,
-        _training,
-        _compiler,
-        _gym,
-        _memory,
-        _disk,
-        lambda: Check("student", *reach.student()),
-        lambda: Check("hub", *reach.hub()),
-        lambda: Check("teacher", *reach.teacher()),
-        lambda: Check("s3", *reach.s3()),
-    ]
+    looks: dict[str, Look] = {
+        "python": _python,
+        "ray": _ray,
+        "ray files": _temporary_folder,
+        "sandbox": _sandbox,
+        "torch": _training,
+        "compiler": _compiler,
+        "gym": _gym,
+        "memory": _memory,
+        "disk": _disk,
+        "student": lambda: Check("student", *reach.student()),
+        "hub": lambda: Check("hub", *reach.hub()),
+        "teacher": lambda: Check("teacher", *reach.teacher()),
+        "s3": lambda: Check("s3", *reach.s3()),
+    }
     with ThreadPoolExecutor(len(looks)) as pool:
-        found = pool.map(lambda look: look(), looks)
-        return [check for part in found for check in (part if isinstance(part, list) else [part])]
+        return [check for part in pool.map(_looked, looks, looks.values()) for check in part]
+
+
+def _looked(name: str, look: Look) -> list[Check]:
+    """What a look found; one that fails is a finding too, and the others are told all the same."""
+    try:
+        found = look()
+    except PadRayError as error:
+        return [Check(name, "problem", error.message.rstrip("."), error.hint)]
+    except Exception as error:  # Whatever it is; its text may hold a secret of the environment, so only its place.
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"looking at it failed: {type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"
+        return [Check(name, "problem", what, "Check what the environment sets for it, or report this.")]
+    return found if isinstance(found, list) else [found]
 
 
 def _python() -> Check:

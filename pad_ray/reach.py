@@ -10,6 +10,8 @@ import os
 from typing import Literal
 from urllib.parse import urlsplit
 
+from pad_ray.errors import UsageError
+from pad_ray.offline import hub_is_off
 from pad_ray.students import cache_folder, is_cached
 
 SECONDS = 4.0
@@ -26,31 +28,33 @@ def student() -> Finding:
 
 
 def hub() -> Finding:
-    """Whether models and data of the Hugging Face hub can be fetched."""
-    if os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on"):
+    """Whether models and data of the Hugging Face hub can be fetched. Raises UsageError."""
+    if hub_is_off():
         return "note", "switched off by HF_HUB_OFFLINE", "Only what is cached can be used; unset it to fetch more."
     url = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    host = _host(url, "HF_ENDPOINT")
     if why := unreachable(url):
         mend = "Needed only for students named owner/name and for hf:// problems that are not cached."
-        return "note", f"{_host(url)} cannot be reached ({why})", mend
-    return "ok", f"{_host(url)} can be reached", ""
+        return "note", f"{host} cannot be reached ({why})", mend
+    return "ok", f"{host} can be reached", ""
 
 
 def teacher() -> Finding:
-    """Whether a teacher behind an OpenAI-compatible endpoint is set up."""
+    """Whether a teacher behind an OpenAI-compatible endpoint is set up. Raises UsageError."""
     key = "OPENAI_API_KEY is set" if os.environ.get("OPENAI_API_KEY") else "no OPENAI_API_KEY"
     url = os.environ.get("OPENAI_BASE_URL")
-    if url and (why := unreachable(url)):
-        return "note", f"{key}; {_host(url)} cannot be reached ({why})", "Check OPENAI_BASE_URL and that it runs."
     if url:
-        return "ok", f"{key}; {_host(url)} can be reached", ""
+        host = _host(url, "OPENAI_BASE_URL")
+        if why := unreachable(url):
+            return "note", f"{key}; {host} cannot be reached ({why})", "Check OPENAI_BASE_URL and that it runs."
+        return "ok", f"{key}; {host} can be reached", ""
     if os.environ.get("OPENAI_API_KEY"):
         return "ok", key, ""
     return "note", f"{key} (optional)", "Recorded replies and the student itself need none."
 
 
 def s3() -> Finding:
-    """Whether there are credentials for S3, and its endpoint answers."""
+    """Whether there are credentials for S3, and its endpoint answers. Raises UsageError."""
     import boto3
     from botocore.exceptions import BotoCoreError
 
@@ -63,9 +67,10 @@ def s3() -> Finding:
         return "note", "not set up (optional)", "For s3:// set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
     own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     url = own or f"https://s3.{session.region_name or 'us-east-1'}.amazonaws.com"
+    host = _host(url, "AWS_ENDPOINT_URL")
     if why := unreachable(url):
-        return "note", f"credentials found; {_host(url)} cannot be reached ({why})", "Check AWS_ENDPOINT_URL."
-    return "ok", f"credentials found; {_host(url)} can be reached", ""
+        return "note", f"credentials found; {host} cannot be reached ({why})", "Check AWS_ENDPOINT_URL."
+    return "ok", f"credentials found; {host} can be reached", ""
 
 
 def unreachable(url: str) -> str:
@@ -79,7 +84,13 @@ def unreachable(url: str) -> str:
     return ""
 
 
-def _host(url: str) -> str:
-    """Scheme, name and port only: a URL may hold a password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+def _host(url: str, variable: str) -> str:
+    """Scheme, name and port only: a URL may hold a password. Raises UsageError, which does not show it either."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        parts = port = None
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"{variable} is set, but not to a URL.", hint="Its form is http://HOST:PORT/PATH.")
+    return f"{parts.scheme}://{parts.hostname}{f':{port}' if port else ''}"

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from pad_ray.errors import ProblemError
+from pad_ray.offline import hub_is_off
 
 OPTIONS = ("split", "config", "revision", "question", "answer")
 PROBE_S = 5.0
@@ -84,7 +85,8 @@ def _unreachable() -> str:
     import datasets.config
     import httpx
 
-    if datasets.config.HF_HUB_OFFLINE:
+    # `datasets` has a switch of its own, which may be on alone; its client obeys the hub's as well.
+    if hub_is_off() or datasets.config.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE or HF_DATASETS_OFFLINE is set"
     try:
         status = httpx.head(datasets.config.HF_ENDPOINT, timeout=PROBE_S).status_code

@@ -131,8 +131,41 @@ def test_an_endpoint_that_refuses_us_is_reachable_and_is_sent_no_key(
 
 
 def test_a_hub_that_cannot_be_reached_or_is_switched_off_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed_port()}")
     assert "cannot be reached" in reach.hub()[1]
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "switched off" in reach.hub()[1]
+
+
+@pytest.mark.parametrize(("value", "off"), [("0", False), ("off", False), ("ON", True), ("yes", True)])
+def test_the_switch_of_the_hub_is_read_as_its_own_client_reads_it(value: str, off: bool) -> None:
+    code = "from pad_ray.offline import hub_is_off; print(hub_is_off())"
+    environment = {**os.environ, "HF_HUB_OFFLINE": value}
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert said.stdout.strip() == str(off)
+
+
+@pytest.mark.parametrize("url", ["http://host:abc", "http://user:hid/den@host", "http://[host", "localhost:8000"])
+def test_an_address_that_is_none_is_a_problem_beside_the_other_findings(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pad_ray import doctor as module
+
+    def fails() -> module.Check:
+        raise RuntimeError(SECRET)
+
+    for name in ("_ray", "_sandbox", "_training", "_disk"):
+        monkeypatch.setattr(module, name, lambda name=name: module.Check(name, "ok", "not looked at"))
+    monkeypatch.setattr(module, "_memory", fails)
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    checks = module.examine()
+    found = {check.check: check for check in checks}
+    assert len(checks) == 13
+    assert found["teacher"].state == "problem"
+    assert found["teacher"].found == "OPENAI_BASE_URL is set, but not to a URL"
+    assert found["memory"].state == "problem"
+    assert "RuntimeError in test_doctor.py" in found["memory"].found
+    assert not [check for check in checks if SECRET in check.found or "hid" in check.found]

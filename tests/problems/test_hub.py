@@ -36,6 +36,7 @@ def fake_hub(server: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(server, "down", False)
     monkeypatch.setattr(datasets.config, "HF_ENDPOINT", server.url)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     return server
@@ -84,12 +85,13 @@ def test_what_cannot_be_loaded_is_explained(uri: str, said: str) -> None:
 
 
 def test_what_was_loaded_once_needs_no_hub(fake_hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets.config
+    import huggingface_hub.constants
 
     loaded = take_in(MAIN, "train")
     monkeypatch.setattr(fake_hub, "down", True)
     assert take_in(MAIN, "train") == loaded
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(fake_hub, "down", False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert take_in(f"{MAIN}&revision={COMMIT}", "train").problems == loaded.problems
 
 
