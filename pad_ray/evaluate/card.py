@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pad_ray.evaluate import wording
-from pad_ray.evaluate.folder import UNTRAINED, read_json
+from pad_ray.evaluate.folder import UNTRAINED, read_json, rounds
 from pad_ray.evaluate.sentences import base_model, gain_sentence, gains, teacher
 from pad_ray.evaluate.story import Round, Story, read_story
 from pad_ray.records import Problem
@@ -52,6 +52,12 @@ def write_card(run_root: str | Path, round_: int) -> Path | None:
     name = f"{folder}/{NAME}"
     storage.write(name, text.encode("utf-8", "replace"))
     return storage.path(name)
+
+
+def write_cards(run_root: str) -> None:
+    """Write the card of every student that a run has made; cards are cheap, and always of the latest figures."""
+    for round_ in rounds(Storage(run_root)):
+        write_card(run_root, round_)
 
 
 def licences(story: Story, storage: Storage) -> dict[str, str]:
@@ -112,6 +118,7 @@ def _facts(story: Story, storage: Storage, round_: int) -> dict[str, Any]:
         "round": round_,
         "thought": thought,
         "recipe_hash": own.get("recipe_hash") or story.manifest.get("recipe_hash"),
+        "ways": len({one.prompt for one in story.measured if one.round == UNTRAINED}),
         "gains": [(one.suite, gain_sentence(one)) for one in gains(story, round_)],
         "licences": licences(story, storage),
         # JSON, because its escapes are Python's too.

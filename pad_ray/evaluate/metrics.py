@@ -29,11 +29,11 @@ class GradedAnswer:
     gold: str
     """Its gold answer."""
     answer: str | None
-    """The program's value as canonical text, or None if there was none."""
+    """The value of the program as canonical text, or what a direct answer said; None if there was none."""
     outcome: Outcome
     """What became of the program."""
     detail: str
-    """Exception type and message, the forbidden thing…"""
+    """Exception type and message, the forbidden thing… or the whole reply of a direct answer."""
     program: str
     """The program whose value is the answer, or empty."""
     tokens: int

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pad_ray.budget import Shape, Sizes, Speeds, fit
+from pad_ray.errors import TrainError
 from pad_ray.flow.cluster import plain_errors
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.students import BASE
@@ -50,12 +51,12 @@ def calibrate(run: Run, reporter: Reporter) -> None:
         left = 60 * recipe.budget.minutes - spent - (time.monotonic() - started)
         sizes = fit(left, speeds, shape)
         stage.counts = {"minutes": recipe.budget.minutes, **asdict(speeds), "sizes": asdict(sizes)}
-        for sentence in sentences(recipe, speeds, shape, sizes):
+        for sentence in sentences(left, speeds, shape, sizes):
             reporter.say(f"  {sentence}")
 
 
-def sentences(recipe: Recipe, speeds: Speeds, shape: Shape, sizes: Sizes) -> list[str]:
-    """What the calibration says to the user."""
+def sentences(left: float, speeds: Speeds, shape: Shape, sizes: Sizes) -> list[str]:
+    """What the calibration says to the user; `left` is what the budget leaves, in seconds."""
     said = [
         f"this machine trains {speeds.train_tokens_per_s:,.0f} and decodes {speeds.decode_tokens_per_s:,.0f} tokens a"
         f" second: {sizes.train_tokens:,} training tokens ({sizes.train_tokens / shape.epoch:.1f} passes)"
@@ -64,10 +65,10 @@ def sentences(recipe: Recipe, speeds: Speeds, shape: Shape, sizes: Sizes) -> lis
     ]
     end = datetime.now() + timedelta(seconds=sizes.seconds)
     said.append(f"about {sizes.seconds / 60:.0f} minutes from here, until {end:%H:%M}")
-    if sizes.seconds > 60 * (recipe.budget.minutes or 0):
+    if sizes.seconds > left + 30:
         said.append(
-            f"note: that is more than budget.minutes = {recipe.budget.minutes:g}; this machine cannot do with less than"
-            f" {sizes.questions} questions a suite and a quarter of the examples"
+            f"note: that is more than the {max(0.0, left) / 60:.0f} minutes that budget.minutes leaves; with fewer than"
+            f" {sizes.questions} questions a suite and a quarter of a pass a run would say nothing"
         )
     return said
 
@@ -77,6 +78,9 @@ def _shape(run: Run, measured: dict[str, Any]) -> Shape:
     plan = run.done(0, "plan")
     counts = plan.counts if plan else {"suites": {}, "problems": 0}
     suites = [suite["problems"] for suite in counts["suites"].values()]
+    train = recipe.train
+    steps = train.max_steps * train.tokens_per_batch if train.max_steps else None
+    limits = [limit for limit in (train.max_tokens, steps) if limit is not None]
     return Shape(
         suites=len(suites),
         longest_suite=max(suites, default=0),
@@ -86,6 +90,7 @@ def _shape(run: Run, measured: dict[str, Any]) -> Shape:
         completion=measured["completion"],
         epoch=measured["epoch"],
         epochs=recipe.train.epochs,
+        most_tokens=min(limits, default=None),
         rounds=recipe.refine.rounds,
         samples=recipe.refine.samples,
         problems=min(counts["problems"], recipe.refine.limit or counts["problems"]),
@@ -114,6 +119,11 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
     folder = str(storage.path(BASE))
     tokenizer = load_tokenizer(folder)
     rows = encode(list(storage.scan_rows("round-0/examples", Example)), tokenizer, recipe.train.max_length).rows
+    if not rows:
+        raise TrainError(
+            f"there is nothing to train on: no example fits into train.max_length = {recipe.train.max_length} tokens.",
+            hint="Raise train.max_length.",
+        )
     model = load_model(folder, recipe.student.init, recipe.seed, len(tokenizer))
     with tempfile.TemporaryDirectory(prefix="pad_ray_") as drawn:
         if recipe.student.init == "random":
@@ -147,7 +157,9 @@ def _training(model: Any, rows: tuple[Encoded, ...], pad: int, recipe: Recipe) -
         if number == 1:  # the first one warmed up
             tokens, started = 0, time.monotonic()
         batch = collate(rows, micro, pad)
-        loss(*(torch.from_numpy(part).to(device) for part in (batch.ids, batch.where, batch.targets))).backward()
+        with torch.autocast(device, torch.bfloat16, enabled=recipe.train.precision == "bf16"):
+            total = loss(*(torch.from_numpy(part).to(device) for part in (batch.ids, batch.where, batch.targets)))
+        total.backward()
         optimizer.step()
         optimizer.zero_grad()
         tokens += sum(len(rows[i].ids) for i in micro)
@@ -173,6 +185,6 @@ def _decoding(storage: Storage, folder: str, recipe: Recipe) -> dict[str, float]
     prompt_tokens = sum(one.prompt_tokens for one in read)
     return {
         "read_tokens_per_s": round(prompt_tokens / reading, 1),
-        "decode_tokens_per_s": round(sum(one.completion_tokens - 1 for one in decoded) / decoding, 1),
+        "decode_tokens_per_s": round(max(1, sum(one.completion_tokens - 1 for one in decoded)) / decoding, 1),
         "prompt": prompt_tokens / len(read),
     }

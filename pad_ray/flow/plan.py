@@ -79,10 +79,11 @@ def _refine_limit(run: Run) -> int | None:
 def _plan_problems(run: Run) -> dict[str, Any]:
     recipe = run.recipe
     suites = {name: _read(f"problems.eval.{name}", uri, name) for name, uri in recipe.problems.eval.items()}
+    asked: dict[str, int] = {}
     for name, suite in suites.items():
-        run.storage.write_rows(
-            f"problems/eval/{name}.parquet", Problem, _interleaved(suite.problems)[: recipe.evaluate.limit]
-        )
+        rows = _interleaved(suite.problems)[: recipe.evaluate.limit]
+        asked[name] = run.storage.write_rows(f"problems/eval/{name}.parquet", Problem, rows)
+        suite.dropped["over_limit"] += len(suite.problems) - len(rows)
     held_out = [problem for suite in suites.values() for problem in suite.problems]
     train = _read("problems.train", recipe.problems.train, "train", recipe.problems.limit, held_out)
     run.storage.delete("problems/train")
@@ -93,7 +94,7 @@ def _plan_problems(run: Run) -> dict[str, Any]:
         "dropped": dict(train.dropped),
         "overlap": train.overlap,
         "sources": dict(Counter(problem.source for problem in train.problems)),
-        "suites": {name: {"problems": len(s.problems), "dropped": dict(s.dropped)} for name, s in suites.items()},
+        "suites": {name: {"problems": asked[name], "dropped": dict(+s.dropped)} for name, s in suites.items()},
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -14,6 +15,8 @@ from pad_ray.students import cache_folder, local_student
 
 BASE = "base/student"
 """The untrained student's folder in a run."""
+NOTE = "base/source.json"
+"""Says which student that is; written last."""
 
 
 def bring_base_student(run: Run, say: Callable[[str], None]) -> None:
@@ -21,10 +24,12 @@ def bring_base_student(run: Run, say: Callable[[str], None]) -> None:
 
     Raises StudentError for what is not a model or cannot be fetched, StorageError when there is no room.
     """
-    target = run.storage.path(BASE)
-    if (target / "config.json").is_file():
+    target, student = run.storage.path(BASE), run.recipe.student
+    source_note = json.dumps({"model": student.model, "init": student.init})
+    # Until a stage is finished a run may change its recipe, and so its student.
+    if run.storage.exists(NOTE) and run.storage.read(NOTE).decode() == source_note:
         return
-    student = run.recipe.student
+    run.storage.delete(BASE)
     source = local_student(student.model, student.init, say)
     # What is in our own cache is never changed in place, so a second name for it is as good as a copy.
     ours = source.is_relative_to(cache_folder().absolute())
@@ -33,6 +38,7 @@ def bring_base_student(run: Run, say: Callable[[str], None]) -> None:
         with tempfile.TemporaryDirectory(prefix=".bringing-", dir=target.parent) as work:
             shutil.copytree(source, Path(work) / "student", copy_function=_link if ours else shutil.copy2)
             (Path(work) / "student").rename(target)
+        run.storage.write(NOTE, source_note.encode())
     except (OSError, shutil.Error) as error:
         raise StorageError(
             f"the student cannot be copied to {target}: {getattr(error, 'strerror', None) or error}.",

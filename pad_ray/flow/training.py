@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from pad_ray.curate.select import mix
+from pad_ray.flow.calibrate import calibrate
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.students import student_of, teaching_student
 from pad_ray.records import Example
@@ -17,6 +18,7 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
     if run.done(round_, "train"):
         return
     run.require(round_, "curate")
+    calibrate(run, reporter)
     recipe = run.recipe
     with run.stage(round_, "train") as stage:
         mixture = _mixture(run, round_)

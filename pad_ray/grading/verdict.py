@@ -8,7 +8,7 @@ from pad_ray.grading.compare import Comparison, compare
 from pad_ray.outcomes import Outcome
 from pad_ray.sandbox.execution import Execution
 
-_MEANING = {
+MEANING = {
     Comparison.EQUAL: Outcome.CORRECT,
     Comparison.DIFFERENT: Outcome.WRONG_ANSWER,
     Comparison.UNDECIDED: Outcome.UNDECIDED,
@@ -32,4 +32,4 @@ def judge(execution: Execution, gold: str | None) -> Judgement:
         return Judgement(execution.outcome, None, execution.detail)
     if gold is None:
         return Judgement(Outcome.OK, execution.value, execution.detail)
-    return Judgement(_MEANING[compare(execution.value, gold)], execution.value, execution.detail)
+    return Judgement(MEANING[compare(execution.value, gold)], execution.value, execution.detail)

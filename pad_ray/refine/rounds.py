@@ -11,7 +11,6 @@ from typing import Any
 
 from pad_ray.errors import UsageError
 from pad_ray.evaluate.asking import draw_exemplars
-from pad_ray.evaluate.card import write_card
 from pad_ray.evaluate.run import EvaluateJob, evaluate_all, summary_of
 from pad_ray.flow.calibrate import calibrate
 from pad_ray.flow.curating import curate
@@ -31,14 +30,11 @@ def distill(run: Run, reporter: Reporter) -> None:
         plan(run, round_)
         sample_and_judge(run, round_, reporter)
         curate(run, round_, reporter)
-        if round_ == 0:
-            calibrate(run, reporter)
+        if round_ == 0 and run.recipe.evaluate.baselines:
             # Not sooner: the exemplars of few_shot are what was just curated.
-            if run.recipe.evaluate.baselines:
-                evaluate_round(run, -1, reporter)
+            evaluate_round(run, -1, reporter)
         train_round(run, round_, reporter)
         evaluate_round(run, round_, reporter)
-        write_card(str(run.storage), round_)
 
 
 def evaluate_round(run: Run, round_: int, reporter: Reporter) -> None:
@@ -58,6 +54,7 @@ def evaluate_round(run: Run, round_: int, reporter: Reporter) -> None:
             "evaluate.baselines is empty, so the untrained student is not to be measured.",
             hint="List direct, zero_shot or few_shot, and choose another --run-dir.",
         )
+    calibrate(run, reporter)
     with run.stage(round_, "evaluate") as stage:
         jobs = jobs_of(run, round_)
         there = {job.out for job in jobs if summary_of(job)}

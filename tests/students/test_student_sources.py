@@ -131,6 +131,19 @@ def test_the_untrained_student_is_brought_into_the_run_once(recipe: Recipe, tmp_
         assert config.stat().st_mtime_ns == before
 
 
+def test_a_run_without_results_that_gets_another_student_brings_that_one(recipe: Recipe, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(local_student(QUICK, "random", silent), mine)
+    config = json.loads((mine / "config.json").read_text())
+    (mine / "config.json").write_text(json.dumps({**config, "hidden_size": 48}))
+    with open_run(recipe, str(tmp_path / "run")) as run:
+        students.bring_base_student(run, silent)
+    changed = recipe.model_copy(update={"student": recipe.student.model_copy(update={"model": str(mine)})})
+    with open_run(changed, str(tmp_path / "run")) as run:
+        students.bring_base_student(run, silent)
+    assert json.loads((tmp_path / "run/base/student/config.json").read_text())["hidden_size"] == 48
+
+
 def test_a_student_folder_changed_later_does_not_change_the_run(recipe: Recipe, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     shutil.copytree(local_student(QUICK, "random", silent), mine)
