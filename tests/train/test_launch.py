@@ -51,7 +51,7 @@ def test_ctrl_c_stops_a_training_that_goes_on_when_called_again(
 @pytest.mark.parametrize(
     ("files", "init", "said"),
     [
-        (None, "random", "there is no folder"),
+        (None, "random", "does not exist"),
         ([], "random", r"no config\.json"),
         (["config.json"], "random", r"no tokenizer"),
         (["config.json", "tokenizer.json"], "pretrained", r"no weights \(looked for model\.safetensors.*init: random"),
