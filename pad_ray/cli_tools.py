@@ -13,7 +13,10 @@ import typer
 from pad_ray.errors import UsageError
 from pad_ray.terminal import console, printable
 
-StudentDir = Annotated[str, typer.Option("--student", help="Folder of a student.")]
+StudentDir = Annotated[
+    str,
+    typer.Option("--student", metavar="DIR_OR_URI", help="A student: a folder, a hub id (owner/name) or wheel://NAME."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Self
@@ -17,6 +19,7 @@ from pad_ray.recipe import Decode
 from pad_ray.records import Answer
 from pad_ray.sandbox import Sandbox
 from pad_ray.storage import resolve_uri
+from pad_ray.students import local_student
 from pad_ray.thoughts import THOUGHTS
 
 if TYPE_CHECKING:
@@ -40,15 +43,17 @@ class Reasoner:
         self._engine, self._box, self._thought = engine, box, thought
 
     @classmethod
-    def load(cls, student_dir: str | Path, *, sandbox: str = "strict", timeout_s: float = 1.0) -> Self:
-        """The student of a folder, with a sandbox that reaches at least level `sandbox`; a program gets `timeout_s`.
+    def load(cls, student: str | Path, *, sandbox: str = "strict", timeout_s: float = 1.0) -> Self:
+        """The student of a folder, a hub id or a URI, with a sandbox of at least level `sandbox`.
 
-        Raises StudentError if the folder is not a student, SandboxError if this machine cannot reach the level.
+        A program gets `timeout_s`. What must be fetched is announced on stderr and fetched once. Raises StudentError
+        for what is not a student, SandboxError if this machine cannot reach the level.
         """
         from pad_ray.decode.transformers_engine import TransformersEngine
 
-        thought = student_thought(student_dir)
-        engine = TransformersEngine(student_dir)
+        folder = local_student(str(student), say=partial(print, file=sys.stderr), key="student")
+        thought = student_thought(folder)
+        engine = TransformersEngine(folder)
         return cls(engine, Sandbox(level=sandbox, timeout_s=timeout_s).__enter__(), thought)
 
     def solve(

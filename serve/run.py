@@ -13,12 +13,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from pad_ray.errors import PadRayError, StudentError, UsageError
+from pad_ray.errors import PadRayError, UsageError
 from pad_ray.flow.cluster import connect
 from pad_ray.reasoner import student_thought
-from pad_ray.storage import resolve_uri
+from pad_ray.students import local_student
 from serve.schema import TOKEN_VARIABLE
 
 APPLICATION = "pad_ray"
@@ -27,14 +28,12 @@ APPLICATION = "pad_ray"
 def run_service(student: str, host: str = "127.0.0.1", port: int = 8000) -> None:
     """Serve a student over HTTP; returns after Ctrl-C or SIGTERM, when everything it started has ended.
 
-    Raises StudentError for a folder that is no student, UsageError for an address that cannot be used, and
-    PadRayError if the service does not come up.
+    The student is a folder, a hub id or a URI, and is fetched if it must be. Raises StudentError for what is no
+    student, UsageError for an address that cannot be used, and PadRayError if the service does not come up.
     """
-    folder = Path(resolve_uri(student)).absolute()
-    if not (folder / "config.json").is_file():
-        raise StudentError(f"student: {student!r} has no config.json.", hint="Name a Hugging Face folder.")
-    student_thought(folder)
     _check_address(host, port)
+    folder = local_student(student, say=partial(print, file=sys.stderr), key="student")
+    student_thought(folder)
     _let_workers_import_this_package()
     with connect(), _application(str(folder), student, host, port):
         _announce(host, port)

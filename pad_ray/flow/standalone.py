@@ -1,7 +1,8 @@
-"""`pad-ray evaluate --student`: any student folder on any problems, outside a run."""
+"""`pad-ray evaluate --student`: any student on any problems, outside a run."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from pad_ray.flow.progress import Reporter
 from pad_ray.problems import take_in
 from pad_ray.recipe import Decode, SandboxSettings
 from pad_ray.records import Problem
-from pad_ray.storage import Storage, resolve_uri
+from pad_ray.storage import Storage
+from pad_ray.students import local_student
 
 
 def evaluate_student(
@@ -29,7 +31,8 @@ def evaluate_student(
 ) -> dict[str, Any]:
     """Write summary.json and answers.jsonl into `out` and return the summary; Ray must be connected.
 
-    Raises UsageError, ProblemError or StudentError for what the user named.
+    The student is a folder, a hub id or a URI, and is fetched if it must be. Raises UsageError, ProblemError or
+    StudentError for what the user named, StorageError where there is no room.
     """
     try:
         settings = Decode.model_validate({"kind": decode, "samples": samples if decode == "vote" else 1})
@@ -40,7 +43,7 @@ def evaluate_student(
     job = EvaluateJob(
         root=str(storage),
         problems="problems.parquet",
-        student=str(Path(resolve_uri(student)).absolute()),
+        student="",
         out=".",
         decode=settings,
         sandbox=SandboxSettings(),
@@ -52,7 +55,8 @@ def evaluate_student(
     )
     if summary := finished(job, intake.problems):
         return summary
-    # Only now: the problems of another evaluation stay beside its answers.
+    # What is finished needs no student. Only now, too: the problems of another evaluation stay beside its answers.
+    job = replace(job, student=str(local_student(student, say=reporter.say, key="student")))
     storage.write_rows(job.problems, Problem, intake.problems)
     with reporter.bar("evaluate", 0, "problems") as bar:
 

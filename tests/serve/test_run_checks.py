@@ -16,12 +16,16 @@ REPO = Path(__file__).resolve().parents[2]
 
 
 def test_a_folder_that_is_no_student_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StudentError, match="nothing-here"):
+    with pytest.raises(StudentError, match=r"^student: .*nothing-here"):
         run_service(str(tmp_path / "nothing-here"))
 
 
+def test_a_student_may_be_named_by_uri() -> None:
+    with pytest.raises(StudentError, match=r"^student: 'wheel://llm-unheard-of' is not known"):
+        run_service("wheel://llm-unheard-of", port=0)
+
+
 def test_an_address_in_use_is_named(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text("{}")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=f"--port {port}"):
