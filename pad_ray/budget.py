@@ -19,8 +19,8 @@ STAGE_S = 20.0
 """Seconds a stage takes before and after its work: starting processes, importing torch, loading and saving weights."""
 DIRECT_TOKENS = 48
 """Tokens of an answer without a program."""
-TAIL = 1.25
-"""Decoding slows down when only a few long rows of a batch are left."""
+TAIL = 1.5
+"""Decoding slows down with the length of what was read, and when only a few long rows of a batch are left."""
 RAMBLING = 0.8
 """An untrained student that is asked for a program without examples mostly writes on to the limit."""
 

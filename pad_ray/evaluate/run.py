@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -95,9 +96,10 @@ def evaluate(job: EvaluateJob, on_progress: Progress | None = None) -> dict[str,
 
 
 def evaluate_all(jobs: Sequence[EvaluateJob]) -> Iterator[Step]:
-    """Do the jobs of one student (same folder, `init` and seed) one after the other; Ray must be initialised.
+    """Do the jobs of one student (same folder, `init` and seed), those asked alike together; Ray must be initialised.
 
-    Yields a step when a job begins and after each batch; a job with done == total has its summary. Raises what
+    Yields a step when a sitting begins and after each batch; a job with done == total has its summary. Jobs
+    that were finished before are passed over. Raises what
     `evaluate` raises, for any of the jobs before the first of them runs.
     """
     if len({(job.student, job.init, job.seed) for job in jobs}) > 1:
@@ -105,9 +107,7 @@ def evaluate_all(jobs: Sequence[EvaluateJob]) -> Iterator[Step]:
     pending: list[tuple[EvaluateJob, list[Problem]]] = []
     for job in jobs:
         problems = Storage(job.root).read_rows(job.problems, Problem)
-        if summary := finished(job, problems):
-            yield Step(job, summary["n"], summary["n"])
-        else:
+        if not finished(job, problems):
             pending.append((job, _gradable(problems, job)))
     if not pending:
         return
@@ -195,41 +195,66 @@ def _evaluate_here(pending: list[tuple[EvaluateJob, list[Problem]]]) -> Iterator
             _draw_student(first.student, drawn, first.seed)
         # All cores: nothing else runs meanwhile, whatever the one logical CPU of this task says.
         engine = TransformersEngine(drawn if first.init == "random" else first.student, threads=os.cpu_count())
-        for number, (job, problems) in enumerate(pending):
-            for done in _answer(engine, job, problems):
-                yield number, done
+        sittings = groupby(enumerate(pending), key=lambda item: _sitting(item[1][0]))
+        for _, jobs in sittings:
+            yield from _answer(engine, [(number, job, problems) for number, (job, problems) in jobs])
 
 
-def _answer(engine: TransformersEngine, job: EvaluateJob, problems: list[Problem]) -> Iterator[int]:
-    """Do one job; yields the number of problems done, the last time when both files are written."""
-    engine.batch_size = size = job.decode.batch_size
-    trained = (Path(job.student) / "pad_ray.json").is_file()
-    way = asking(engine, job.prompt, job.exemplars, trained=trained)
-    answers: list[GradedAnswer] = []
+def _sitting(job: EvaluateJob) -> tuple[Any, ...]:
+    """Jobs that are alike in this go through the student together: large batches take far less time a row."""
+    return job.prompt, job.exemplars, job.decode, job.sandbox
+
+
+def _answer(
+    engine: TransformersEngine, jobs: list[tuple[int, EvaluateJob, list[Problem]]]
+) -> Iterator[tuple[int, int]]:
+    """Do the jobs of one sitting; yields (number of the job, problems done), at last when its files are written."""
+    first = jobs[0][1]
+    rows = [(place, problem) for place, (_, _, problems) in enumerate(jobs) for problem in problems]
+    # Batches of like size: a last one of a few rows would take nearly as long as a full one.
+    size = -(-len(rows) // -(-len(rows) // first.decode.batch_size))
+    engine.batch_size = size * (first.decode.samples if first.decode.kind == "vote" else 1)
+    trained = (Path(first.student) / "pad_ray.json").is_file()
+    way = asking(engine, first.prompt, first.exemplars, trained=trained)
+    answers: list[list[GradedAnswer]] = [[] for _ in jobs]
+    seconds = [0.0] * len(jobs)
     with ExitStack() as stack:
         box = None
-        if job.prompt != "direct":
-            settings = job.sandbox
+        if first.prompt != "direct":
+            settings = first.sandbox
             box = stack.enter_context(Sandbox(level=settings.level, timeout_s=settings.timeout_s, confirm=True))
-        started = time.monotonic()
-        for first in range(0, len(problems), size):
-            yield len(answers)
-            batch = problems[first : first + size]
+        yield jobs[0][0], 0
+        for start in range(0, len(rows), size):
+            places, problems = zip(*rows[start : start + size], strict=True)
+            started = time.monotonic()
             if box is None:
-                answers += answer_directly(engine, batch, way)
+                graded = answer_directly(engine, problems, way)
             else:
-                answers += answer_batch(engine, box, batch, job.decode, job.seed, way)
-        seconds = time.monotonic() - started
-        facts: dict[str, Any] = {**_facts(job, problems), "sandbox": box.level if box else None}
+                graded = answer_batch(engine, box, problems, first.decode, first.seed, way)
+            each = (time.monotonic() - started) / len(places)
+            for place, answer in zip(places, graded, strict=True):
+                answers[place].append(answer)
+                seconds[place] += each
+            for place in dict.fromkeys(places):
+                number, job, asked = jobs[place]
+                if len(answers[place]) == len(asked):
+                    _write(job, asked, answers[place], seconds[place], box.level if box else None)
+                yield number, len(answers[place])
+
+
+def _write(
+    job: EvaluateJob, problems: Sequence[Problem], answers: Sequence[GradedAnswer], seconds: float, level: str | None
+) -> None:
+    """answers.jsonl, then summary.json: with that the job is finished."""
+    facts: dict[str, Any] = {**_facts(job, problems), "sandbox": level}
     if job.prompt == "direct":
         facts["executable_rate"] = 0.0  # there were no programs
     if job.dropped is not None:
         facts["dropped"] = dict(job.dropped)
     storage = Storage(job.root)
     write_answers(storage, job.out, answers)
-    summary = summarise(answers, seconds=seconds, **facts)
+    summary = summarise(answers, seconds=round(seconds, 3), **facts)
     storage.write(f"{job.out}/summary.json", (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
-    yield len(answers)
 
 
 def _draw_student(shape: str, target: str, seed: int) -> None:

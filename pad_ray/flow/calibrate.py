@@ -27,10 +27,10 @@ from pad_ray.thoughts import THOUGHTS
 if TYPE_CHECKING:
     from pad_ray.train.encode import Encoded
 
-DECODED = 32
-"""Tokens that every row of the calibration's batch decodes after its first."""
-ROWS = 32
-"""Most rows of that batch: more are hardly faster a row, and take longer to measure."""
+READ = 16
+"""Prompts that are read to see how fast reading is."""
+DECODED = 24
+"""Tokens that every row of a batch decodes to see how fast decoding is."""
 STEPS = 2
 """Optimizer steps that are timed, after one that warms up."""
 
@@ -173,18 +173,21 @@ def _decoding(storage: Storage, folder: str, recipe: Recipe) -> dict[str, float]
     from pad_ray.decode.transformers_engine import TransformersEngine
 
     thought = THOUGHTS[recipe.thought]
-    problems = list(islice(storage.scan_rows("problems/train", Problem), ROWS))
-    prompts = [thought.student_prompt(problem.question) for problem in problems[: recipe.decode.batch_size]]
+    problems = islice(storage.scan_rows("problems/train", Problem), READ)
+    prompts = [thought.student_prompt(problem.question) for problem in problems]
     engine = TransformersEngine(folder, batch_size=recipe.decode.batch_size, threads=os.cpu_count())
     engine.generate(prompts[:4], max_tokens=4, temperature=0.0, seed=0)  # warms up
     started = time.monotonic()
     read = engine.generate(prompts, max_tokens=1, temperature=0.0, seed=0)
     reading = time.monotonic() - started
-    decoded = engine.generate(prompts, max_tokens=1 + DECODED, temperature=0.0, seed=0)
-    decoding = max(time.monotonic() - started - 2 * reading, reading / 100)
+    started = time.monotonic()
+    # With hardly anything to read, in a batch of the size that evaluations have.
+    short = [thought.student_prompt("?")] * recipe.decode.batch_size
+    decoded = engine.generate(short, max_tokens=DECODED, temperature=1.0, seed=0)
+    decoding = time.monotonic() - started
     prompt_tokens = sum(one.prompt_tokens for one in read)
     return {
         "read_tokens_per_s": round(prompt_tokens / reading, 1),
-        "decode_tokens_per_s": round(max(1, sum(one.completion_tokens - 1 for one in decoded)) / decoding, 1),
+        "decode_tokens_per_s": round(sum(one.completion_tokens for one in decoded) / decoding, 1),
         "prompt": prompt_tokens / len(read),
     }

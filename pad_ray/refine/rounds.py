@@ -22,6 +22,7 @@ from pad_ray.flow.training import train_round
 from pad_ray.recipe import Prompt
 from pad_ray.records import Example
 from pad_ray.run import Run
+from pad_ray.storage import Storage
 
 
 def distill(run: Run, reporter: Reporter) -> None:
@@ -59,18 +60,22 @@ def evaluate_round(run: Run, round_: int, reporter: Reporter) -> None:
         jobs = jobs_of(run, round_)
         there = {job.out for job in jobs if summary_of(job)}
         stage.counts["measured"] = measured = list[dict[str, Any]]()
-        # One job after the other, each with a bar of its own.
-        for job, steps in groupby(evaluate_all(jobs), key=lambda step: step.job):
-            suite = job.problems_name
-            label = f"round {round_}: evaluate {suite}" if round_ >= 0 else f"untrained: {suite} {job.prompt}"
-            with reporter.bar(label, 0, "problems") as bar:
+        # All suites that are asked in one way go together, with one bar.
+        for prompt, steps in groupby(evaluate_all(jobs), key=lambda step: step.job.prompt):
+            mine = [job for job in jobs if job.prompt == prompt]
+            label = f"round {round_}: evaluate" if round_ >= 0 else f"untrained: evaluate {prompt}"
+            with reporter.bar(label, sum(_asked(job) for job in mine), "problems") as bar:
+                done = {job.out: _asked(job) for job in mine if job.out in there}
                 for step in steps:
-                    bar.total(step.total)
-                    bar.to(step.done)
-                summary = summary_of(job)
-                bar.to(summary["n"], f"{summary['correct']} of {summary['n']} correct")
-            kept = ("n", "correct", "accuracy", "ci95", "executable_rate")
-            measured.append({"suite": suite, "prompt": job.prompt, **{key: summary[key] for key in kept}})
+                    done[step.job.out] = step.done
+                    bar.to(sum(done.values()))
+                summaries = [summary_of(job) for job in mine]
+                right = ", ".join(f"{one['problems']} {one['correct']}/{one['n']}" for one in summaries)
+                bar.to(sum(one["n"] for one in summaries), f"correct: {right}")
+        kept = ("n", "correct", "accuracy", "ci95", "executable_rate")
+        for job in jobs:
+            summary = summary_of(job)
+            measured.append({"suite": job.problems_name, "prompt": job.prompt, **{key: summary[key] for key in kept}})
             if job.out in there:
                 stage.reused += summary["n"]
             else:
@@ -101,6 +106,12 @@ def jobs_of(run: Run, round_: int) -> list[EvaluateJob]:
             student_name=f"round {round_}" if trained else f"untrained {recipe.student.model}",
             problems_name=suite,
         )
-        for suite in recipe.problems.eval
         for prompt in prompts
+        for suite in recipe.problems.eval
     ]
+
+
+def _asked(job: EvaluateJob) -> int:
+    """How many problems a job asks."""
+    there = Storage(job.root).count_rows(job.problems)
+    return there if job.limit is None else min(there, job.limit)

@@ -100,7 +100,7 @@ def test_the_untrained_student_is_measured_on_every_suite_in_every_way_and_resum
         evaluate_round(run, -1, reporter)
     found = status(folder)
     rows = {(row["suite"], row["prompt"]): row for row in found["accuracy"]}
-    assert list(rows) == [(suite, way) for suite in ("easy", "hard") for way in WAYS]
+    assert list(rows) == [(suite, way) for way in WAYS for suite in ("easy", "hard")]
     assert {(row["round"], row["n"]) for row in found["accuracy"] if row["suite"] == "hard"} == {(-1, 3)}
     assert all({"round", "suite", "prompt", "accuracy", "ci95", "n"} <= row.keys() for row in found["accuracy"])
     # What it knows it knows in the two forms it was asked in.
