@@ -74,6 +74,7 @@ def make_job(tmp_path: Path, shape: Path) -> MakeJob:
             "student": "round-0/student",
             "settings": Train(**settings),
             "epochs": 2,
+            "tokens": None,
             "lr": 3e-3,
             "seed": 1,
             "card": {"format_version": 1, "round": 0},
