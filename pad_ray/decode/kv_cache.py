@@ -77,6 +77,23 @@ def spread(cache: Cache, rows: int) -> Cache:
     return Cache(layers=[layer.spread(rows) for layer in cache.layers])  # type: ignore[union-attr]
 
 
+def joined(caches: Sequence[Cache], columns: int, shared: int) -> Cache:
+    """One cache of the rows of several; where one has fewer columns, the gap is behind its first `shared` ones."""
+    parts_of_layers = zip(*(cache.layers for cache in caches), strict=True)
+    return Cache(layers=[_join(parts, columns, shared) for parts in parts_of_layers])
+
+
+def _join(parts: Sequence[Any], columns: int, shared: int) -> RoomyLayer:
+    def padded(part: torch.Tensor) -> torch.Tensor:
+        # Zeros, since what a mask hides is still multiplied: it must be a number.
+        gap = part.new_zeros(part.shape[0], part.shape[1], columns - part.shape[2], part.shape[3])
+        return torch.cat([part[:, :, :shared], gap, part[:, :, shared:]], dim=2)
+
+    layer = RoomyLayer()
+    layer.update(*(torch.cat([padded(getattr(part, name)) for part in parts]) for name in ("keys", "values")))
+    return layer
+
+
 def can_spread(config: Any) -> bool:
     """Whether rows may begin with shared columns and go on behind a gap: a window would count the gap."""
     return all(isinstance(layer, RoomyLayer) for layer in new_cache(config).layers)

@@ -29,6 +29,9 @@ busy machine, where threads wait for each other at every product, ten times more
 SHARED = 32
 """Prompts that begin with at least so many equal tokens share what the model computed for them."""
 
+PART = 768
+"""Tokens of prompts that a CPU reads at once."""
+
 
 @dataclass(slots=True)
 class _Row:
@@ -141,10 +144,9 @@ class TransformersEngine:
         """Fill `tokens` of every row of one batch; their prompts begin with the tokens of `prefix`."""
         import torch
 
-        from pad_ray.decode.kv_cache import new_cache, spread, without_gaps
+        from pad_ray.decode.kv_cache import without_gaps
 
-        cache = spread(prefix, len(rows)) if prefix else new_cache(self._model.config)
-        read = cache.get_seq_length()
+        read = prefix.get_seq_length() if prefix else 0
         width = max(len(row.prompt) for row in rows) - read
         gaps = [width + read - len(row.prompt) for row in rows]
         padded = [[0] * gap + row.prompt[read:] for gap, row in zip(gaps, rows, strict=True)]
@@ -152,15 +154,8 @@ class TransformersEngine:
         own = torch.arange(width, device=self.device) >= torch.tensor(gaps, device=self.device)[:, None]
         mask = torch.cat([own.new_ones(len(rows), read), own], dim=1).long()
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, read:]
+        logits, cache = self._read(ids, mask, positions, prefix)
         while True:
-            logits = self._model(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            ).logits[:, -1]
             chosen = _choose(logits, temperature, rows)
             for row, token in zip(rows, chosen.tolist(), strict=True):
                 row.tokens.append(token)
@@ -176,6 +171,45 @@ class TransformersEngine:
             ids = chosen[:, None]
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
             positions = positions[:, -1:] + 1
+            logits = self._forward(ids, mask, positions, cache)
+
+    def _read(
+        self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, prefix: Cache | None
+    ) -> tuple[torch.Tensor, Cache]:
+        """Read prompts behind the prefix: scores of their next tokens, and the cache.
+
+        A CPU reads few rows at a time, longest first: what they need stays near the core, and gaps are not computed.
+        """
+        import torch
+
+        from pad_ray.decode.kv_cache import can_spread, joined, new_cache, spread
+
+        config, (rows, width) = self._model.config, ids.shape
+        whole = self.device != "cpu" or not can_spread(config)
+        part = rows if whole else max(1, PART // width)
+        read = mask.shape[1] - width
+        scores: list[torch.Tensor] = []
+        caches: list[Cache] = []
+        for start in range(0, rows, part):
+            some = slice(start, start + part)
+            gap = 0 if whole else int((mask[some, read:] == 0).sum(dim=1).min())
+            cache = spread(prefix, len(ids[some])) if prefix else new_cache(config)
+            seen = torch.cat([mask[some, :read], mask[some, read + gap :]], dim=1)
+            scores.append(self._forward(ids[some, gap:], seen, positions[some, gap:], cache))
+            caches.append(cache)
+        return torch.cat(scores), caches[0] if len(caches) == 1 else joined(caches, read + width, read)
+
+    def _forward(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Cache) -> torch.Tensor:
+        """Scores [rows, vocabulary] of the tokens that follow `ids` [rows, columns]; the cache grows by them."""
+        out = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return out.logits[:, -1]
 
     def _completion(self, row: _Row, stop: str) -> Completion:
         text = self._text(row.tokens)
