@@ -85,6 +85,20 @@ def test_what_all_prompts_begin_with_is_read_once_and_changes_nothing(
     assert len({completion.completion_tokens for completion in apart}) > 1
 
 
+@pytest.mark.parametrize("before", ["", SHARED], ids=["alone", "behind a shared beginning"])
+def test_prompts_read_in_parts_are_continued_like_prompts_read_at_once(
+    random_engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    prompts = [before + prompt for prompt in (*PROMPTS, "x", "a much longer prompt than all the others, by far")]
+    monkeypatch.setattr(random_engine, "batch_size", len(prompts))
+    written: list[list[str]] = []
+    for part in (10_000, 60, 1):
+        monkeypatch.setattr(transformers_engine, "PART", part)
+        done = random_engine.generate(prompts, max_tokens=20, temperature=0.8, seed=3)
+        written.append([completion.text for completion in done])
+    assert written[0] == written[1] == written[2]
+
+
 def test_one_prompt_many_times_is_read_once(engine: TransformersEngine) -> None:
     prompts = [SHARED + PROMPTS[0]] * 3
     together = engine.generate(prompts, max_tokens=40, temperature=0, seed=0)
