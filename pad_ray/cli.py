@@ -46,7 +46,9 @@ RecipeArguments = Annotated[
 ]
 RunDir = Annotated[str, typer.Option("--run-dir", help="Run folder; default: storage.run_dir, else runs/NAME.")]
 Round = Annotated[int, typer.Option("--round", help="Refinement round; 0 is the teacher's.")]
-StudentDir = Annotated[str, typer.Option("--student", help="Folder of a student.")]
+StudentDir = Annotated[
+    str, typer.Option("--student", metavar="DIR_OR_URI", help="A student: folder, hub id or wheel://NAME.")
+]
 
 
 @app.command()
