@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 QUESTIONS = (30, 60)
 """Fewest and most questions of a suite: fewer say nothing, more cost training time."""
+PASSES = 2.5
+"""Passes over the examples after which more questions, for narrower intervals, begin to cost training time."""
 EVALUATION_SHARE = 0.3
-"""Most of the remaining time that questions beyond the fewest may take."""
+"""Most of the time left then that questions beyond the fewest may take."""
 REFINEMENT_SHARE = 0.05
 """Share of the remaining time in which the student writes programs for one refinement round."""
 REFINEMENT_WEIGHT = 0.25
@@ -97,7 +99,8 @@ def fit(seconds: float, speeds: Speeds, shape: Shape) -> Sizes:
     # A pass over a quarter of the examples is the least that deserves the name of training.
     least = max(1, min(wanted, shape.epoch // 4))
     few, many = QUESTIONS
-    spare = max(0.0, left - few * (question + problem) - weights * least / speeds.train_tokens_per_s)
+    first = min(wanted, max(least, round(PASSES * shape.epoch)))
+    spare = max(0.0, left - few * (question + problem) - weights * first / speeds.train_tokens_per_s)
     questions = few + int(EVALUATION_SHARE * spare / question) if question else few
     questions = max(1, min(shape.longest_suite, many, questions))
     problems = min(shape.problems, few + int(REFINEMENT_SHARE * spare / problem)) if shape.rounds else 0

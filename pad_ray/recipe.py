@@ -140,8 +140,9 @@ class Train(Section):
     """Tokens that one worker puts through the model at once; longer steps accumulate."""
     max_length: int = Field(default=512, ge=16)
     """Longer examples are dropped, and counted."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the forward and backward pass."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the forward and backward pass. auto: weights in fp32, products in bf16 where the processor has them
+    (GPUs, AMX), in fp32 elsewhere; bf16: the weights too, with fp32 copies in the optimizer."""
     checkpoint_s: float = Field(default=120, gt=0)
     """Seconds between checkpoints; one is always written at the end."""
 

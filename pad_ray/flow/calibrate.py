@@ -142,11 +142,13 @@ def _training(model: Any, rows: tuple[Encoded, ...], pad: int, recipe: Recipe) -
     """Tokens a second through forward, backward and optimizer of one worker; the weights stay as they are."""
     import torch
 
-    from pad_ray.train.model import CompletionLoss
+    from pad_ray.train.model import CompletionLoss, mixed_precision
     from pad_ray.train.packing import collate, plan
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    loss = CompletionLoss(model.to(device))
+    # Half-precision weights cost about what half-precision products of fp32 weights cost.
+    mixed = recipe.train.precision == "bf16" or mixed_precision(recipe.train.precision, device)
+    loss = CompletionLoss(model.to(device), mixed)
     # A learning rate of 0 costs what another costs.
     optimizer = torch.optim.AdamW(loss.parameters(), lr=0.0, fused=True)
     size = min(recipe.train.tokens_per_batch, recipe.train.micro_tokens)
@@ -157,8 +159,7 @@ def _training(model: Any, rows: tuple[Encoded, ...], pad: int, recipe: Recipe) -
         if number == 1:  # the first one warmed up
             tokens, started = 0, time.monotonic()
         batch = collate(rows, micro, pad)
-        with torch.autocast(device, torch.bfloat16, enabled=recipe.train.precision == "bf16"):
-            total = loss(*(torch.from_numpy(part).to(device) for part in (batch.ids, batch.where, batch.targets)))
+        total = loss(*(torch.from_numpy(part).to(device) for part in (batch.ids, batch.where, batch.targets)))
         total.backward()
         optimizer.step()
         optimizer.zero_grad()

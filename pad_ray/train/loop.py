@@ -63,7 +63,10 @@ def _train(job: TrainJob) -> Checkpoint | None:
     course = plan_training(job, encoding, workers)
     model = load_model(job.model, job.init, job.seed, len(tokenizer))
     accumulate = max(len(batches) for step in course.steps for batches in step)
-    engine = start_engine(model, deepspeed_config(job.settings, accumulate), job.lr, job.settings.weight_decay)
+    settings = job.settings
+    engine = start_engine(
+        model, deepspeed_config(settings, accumulate), job.lr, settings.weight_decay, settings.precision
+    )
     state = load_state(engine, folder, fingerprint(job, encoding))
     state = run_steps(job, engine, encoding.rows, course.steps, state, tokenizer.pad_token_id, folder)
     export_student(engine, tokenizer, encoding.rows[0].ids, storage.path(job.student), job.card)

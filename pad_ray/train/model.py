@@ -23,9 +23,10 @@ class CompletionLoss(torch.nn.Module):
     a large vocabulary the last layer is most of the work.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, mixed: bool = False) -> None:
         super().__init__()
         self.model = model
+        self._mixed = mixed
         self._where: torch.Tensor | None = None
         # In front of the last layer, so that whatever a model does to its scores afterwards still happens.
         model.get_output_embeddings().register_forward_pre_hook(self._keep)
@@ -37,10 +38,23 @@ class CompletionLoss(torch.nn.Module):
         """ids [B, L], where [N] positions in the flattened ids, targets [N] → scalar."""
         self._where = where
         try:
-            scores = self.model(input_ids=ids, use_cache=False).logits[0]  # [N, vocabulary]
+            with torch.autocast(ids.device.type, torch.bfloat16, enabled=self._mixed):
+                scores = self.model(input_ids=ids, use_cache=False).logits[0]  # [N, vocabulary]
         finally:
             self._where = None
         return functional.cross_entropy(scores.float(), targets, reduction="sum")
+
+
+def mixed_precision(precision: str, device: str) -> bool:
+    """Whether fp32 weights are multiplied in bf16: asked for `auto`, on a device type that has such products.
+
+    Emulated ones (older processors) would be slower than fp32.
+    """
+    if precision != "auto":
+        return False
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def load_tokenizer(folder: str) -> Any:
@@ -85,9 +99,10 @@ def load_model(folder: str, init: str, seed: int, tokens: int) -> Any:
     return model
 
 
-def start_engine(model: Any, config: dict[str, Any], lr: float, weight_decay: float) -> Any:
+def start_engine(model: Any, config: dict[str, Any], lr: float, weight_decay: float, precision: str) -> Any:
     """A DeepSpeed engine that computes the CompletionLoss of the model; the process group must be there."""
-    loss = CompletionLoss(model)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    loss = CompletionLoss(model, mixed_precision(precision, device))
     optimizer = torch.optim.AdamW(loss.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
     engine, *_ = deepspeed.initialize(model=loss, optimizer=optimizer, config=config, dist_init_required=False)
     return engine

@@ -88,7 +88,8 @@ def test_every_zero_stage_takes_the_step_of_plain_torch(model: Any, encoded: tup
 
     plain = copy.deepcopy(model)
     settings = Train(zero_stage=stage, max_grad_norm=0.5)  # pyright: ignore[reportArgumentType]
-    engine = start_engine(model, deepspeed_config(settings, accumulate=3), lr=1e-3, weight_decay=0.1)
+    config = deepspeed_config(settings, accumulate=3)
+    engine = start_engine(model, config, lr=1e-3, weight_decay=0.1, precision="fp32")
     optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-3, weight_decay=0.1)
     # Cut in three, in two, and in two with an empty one: fewer micro-batches than the configured most.
     for micros in (((0, 1), (2,), (3, 4)), ((5, 6, 7), (0,)), ((1, 2), ())):
