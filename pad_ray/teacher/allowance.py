@@ -31,7 +31,7 @@ class Allowance(Protocol):
         ...
 
     def throttled(self, retry_after_s: float | None) -> None:
-        """The teacher asked to be called less (429, 503): one cool-down for everybody, as long as it says, if it does."""
+        """The teacher asked to be called less (429, 503): one cool-down for everybody, as long as it says."""
         ...
 
     def succeeded(self) -> None:
