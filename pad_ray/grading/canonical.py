@@ -17,6 +17,7 @@ MAX_TEXT = 12_000
 MAX_DIGITS = 1_500
 MAX_EXPONENT = 5_000
 MAX_ITEMS = 64
+MAX_DEPTH = 16
 _MINUS = str.maketrans({"−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-"})
 _NUMBER = re.compile(
     r"""(?P<sign>[-+]?)\s*(?:[$€£¥₹]\s*)?(?P<sign2>[-+]?)
@@ -145,12 +146,14 @@ def _listed(text: str) -> Value:
     return _item(values)
 
 
-def _item(value: Any) -> Value:
+def _item(value: Any, depth: int = 0) -> Value:
     if isinstance(value, bool):
         return Truth(value)
     if isinstance(value, str):
         return _single(value)
     if not isinstance(value, list):
         return Unreadable("not an answer")
-    parts = tuple(_item(part) for part in cast("list[Any]", value))
+    if depth == MAX_DEPTH:  # a text of brackets alone must not exhaust the judge's stack
+        return Unreadable("nested too deep")
+    parts = tuple(_item(part, depth + 1) for part in cast("list[Any]", value))
     return parts[0] if len(parts) == 1 else Items(parts)
