@@ -8,6 +8,7 @@ package://quick/student   what ships with pad_ray
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -25,6 +26,7 @@ Say = Callable[[str], None]
 """Told what takes long, in a sentence."""
 
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 _HUB_FILES = ("*.json", "*.safetensors", "*.jinja", "tokenizer.model", "*.txt", "README.md", "LICENSE*")
 
 
@@ -97,6 +99,11 @@ def _from_hub(name: str, revision: str | None, init: str, say: Say) -> Path:
         ) from error
     # A proxy that refuses, or a connection that breaks, comes as the error of the hub's HTTP client.
     except (OSError, httpx2.HTTPError, httpx2.InvalidURL) as error:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise StorageError(
+                f"{name!r} cannot be kept in the cache of the Hugging Face hub ({error.strerror}).",
+                hint="Free some space there, or set HF_HOME to another disk.",
+            ) from error
         raise StudentError(
             f"{name!r} is not in the local cache, no folder of that name is here, and the Hugging Face hub cannot be"
             f" reached ({_reason(error)}).",

@@ -172,6 +172,19 @@ def test_a_full_disk_leaves_no_half_student_behind(
     assert list((tmp_path / "run/base").iterdir()) == []
 
 
+def test_a_disk_that_fills_up_during_a_download_is_not_called_an_unreachable_hub(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: Any, local_files_only: bool, **__: Any) -> str:
+        if local_files_only:
+            raise LocalEntryNotFoundError("not cached")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
+    with pytest.raises(StorageError, match=r"cannot be kept in the cache .*No space left.* HF_HOME"):
+        local_student("owner/some-model", "pretrained", silent)
+
+
 def test_pickled_weights_are_fetched_only_where_there_are_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
