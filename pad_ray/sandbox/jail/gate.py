@@ -13,8 +13,9 @@ import dis
 import fractions
 import itertools
 import math
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
 from types import CodeType
 from typing import Any, cast
 
@@ -31,13 +32,17 @@ _SAFE_TYPES: tuple[type, ...] = (
     datetime.datetime, datetime.timedelta, datetime.time, itertools.chain,
 )  # fmt: skip
 _DOORS = frozenset({"sys", "os", "format_map", "now", "today", "utcnow"})
-_ATTRIBUTE_OPERATIONS = frozenset(
-    dis.opmap[name] for name in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM") if name in dis.opmap
-)
-_ESCAPES = tuple(
-    dis.opmap[name] for name in ("STORE_ATTR", "DELETE_ATTR", "IMPORT_STAR", "LOAD_BUILD_CLASS") if name in dis.opmap
-)
 _IMPORT = dis.opmap["IMPORT_NAME"]
+
+
+def _any_of(*operations: str) -> re.Pattern[bytes]:
+    known = bytes(dis.opmap[name] for name in operations if name in dis.opmap)
+    return re.compile(b"[" + re.escape(known) + b"]")
+
+
+_ESCAPES = _any_of("STORE_ATTR", "DELETE_ATTR", "IMPORT_STAR", "LOAD_BUILD_CLASS")
+_IMPORTS = _any_of("IMPORT_NAME")
+_NAMED = _any_of("IMPORT_NAME", "LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM")
 
 
 class Gate:
@@ -50,46 +55,39 @@ class Gate:
 
     def may_share(self, code: CodeType) -> bool:
         """Whether this program may run in a child that other programs share."""
-        return all(self._harmless(part) for part in _parts(code))
-
-    def _harmless(self, code: CodeType) -> bool:
         operations, names = code.co_code[::2], code.co_names
-        if len(operations) > MAX_INSTRUCTIONS or any(escape in operations for escape in _ESCAPES):
+        if len(operations) > MAX_INSTRUCTIONS or _ESCAPES.search(operations) or "__" in " ".join(names):
             return False
-        if "__" in " ".join(names) or any(_has_dunder(constant) for constant in code.co_consts):
-            return False
-        known = self._suspicious.isdisjoint(names)
-        if known and _IMPORT not in operations:
-            return True
-        return (known or self._builtins.isdisjoint(names)) and self._harmless_uses(code)
-
-    def _harmless_uses(self, code: CodeType) -> bool:
-        """Imports only harmless modules, and uses suspicious names only for variables: `total = 3` opens no door."""
-        names, words, extended = code.co_names, code.co_code, 0
-        for place in range(0, len(words), 2):
-            operation, argument = words[place], words[place + 1] | extended
-            extended = argument << 8 if operation == dis.EXTENDED_ARG else 0
-            if operation == _IMPORT and names[argument] not in self._modules:
+        for constant in code.co_consts:
+            if not (self.may_share(constant) if type(constant) is CodeType else _harmless_text(constant)):
                 return False
-            if operation in _ATTRIBUTE_OPERATIONS:
-                # Versions of Python keep flags in the lowest bits: whichever name it may be, it must be harmless.
-                possible = {names[index] for index in (argument, argument >> 1, argument >> 2) if index < len(names)}
-                if not self._suspicious.isdisjoint(possible):
+        if self._suspicious.isdisjoint(names):
+            return _IMPORT not in operations or self._harmless_uses(code, _IMPORTS.finditer(operations))
+        return self._builtins.isdisjoint(names) and self._harmless_uses(code, _NAMED.finditer(operations))
+
+    def _harmless_uses(self, code: CodeType, uses: Iterable[re.Match[bytes]]) -> bool:
+        """Imports only harmless modules, and uses suspicious names only for variables: `total = 3` opens no door."""
+        names, words = code.co_names, code.co_code
+        for use in uses:
+            place = 2 * use.start()
+            argument, prefix, shift = words[place + 1], place - 2, 8
+            while prefix >= 0 and words[prefix] == dis.EXTENDED_ARG:
+                argument |= words[prefix + 1] << shift
+                prefix, shift = prefix - 2, shift + 8
+            if words[place] == _IMPORT:
+                if names[argument] not in self._modules:
                     return False
+            # Versions of Python keep flags in the lowest bits: whichever name it may be, it must be harmless.
+            elif any(names[i] in self._suspicious for i in (argument, argument >> 1, argument >> 2) if i < len(names)):
+                return False
         return True
 
 
-def _parts(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if type(constant) is CodeType:
-            yield from _parts(constant)
-
-
-def _has_dunder(constant: Any) -> bool:
+def _harmless_text(constant: Any) -> bool:
+    """No dunder in a text, nor in one within a tuple."""
     if type(constant) is str:
-        return "__" in constant
-    return type(constant) in (tuple, frozenset) and any(map(_has_dunder, cast("tuple[Any, ...]", constant)))
+        return "__" not in constant
+    return type(constant) not in (tuple, frozenset) or all(map(_harmless_text, cast("tuple[Any, ...]", constant)))
 
 
 def _harmless_names(modules: frozenset[str]) -> frozenset[str]:
