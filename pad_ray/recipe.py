@@ -11,19 +11,15 @@ import json
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from pad_ray.recipe_teacher import ENDPOINT_KEYS, Section, Teacher
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A name that is a file name everywhere."""
 
 Prompt = Literal["direct", "zero_shot", "few_shot"]
 """How an untrained student is asked."""
-
-
-class Section(BaseModel):
-    """A group of recipe keys; unknown ones are refused, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Problems(Section):
@@ -38,40 +34,6 @@ class Problems(Section):
     """Use at most this many training problems (the first ones)."""
     license: str = ""
     """Their licence, for the model card."""
-
-
-class Teacher(Section):
-    """Who writes the reasoning programs."""
-
-    kind: Literal["recorded", "student"] = "recorded"
-    """recorded: replies from files; student: the student itself (always so in rounds after 0)."""
-    path: str | list[str] = Field(default_factory=list[str])
-    """Recording files (.jsonl or .jsonl.gz), for kind recorded."""
-    base_url: str = ""
-    """Endpoint, for kinds that call one; no kind of this version does."""
-    model: str = ""
-    """Name of the teacher, kept in every request."""
-    license: str = ""
-    """Licence of its replies, for the model card."""
-    samples: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
-    """Replies per problem; all = what is recorded."""
-    temperature: float = Field(default=0.7, ge=0, le=5)
-    """Sampling temperature; 0 is greedy."""
-    max_tokens: int = Field(default=256, ge=1)
-    """Limit on one reply, in tokens."""
-    workers: int = Field(default=2, ge=1)
-    """Sampling actors."""
-    concurrency: int = Field(default=16, ge=1)
-    """Calls in flight per actor, for kinds that call an endpoint; no kind of this version does."""
-    price: dict[Literal["input", "output", "cached"], float] | Literal["unknown_ok"] = "unknown_ok"
-    """Dollars per million tokens, or unknown_ok; the kinds of this version cost nothing."""
-    budget_usd: float | None = Field(default=None, ge=0)
-    """Most dollars to spend; the kinds of this version spend none."""
-
-    @property
-    def paths(self) -> list[str]:
-        """The recording files as a list."""
-        return [self.path] if isinstance(self.path, str) else list(self.path)
 
 
 class SandboxSettings(Section):
@@ -247,9 +209,9 @@ class Recipe(Section):
         return tree
 
     def ignored(self) -> list[str]:
-        """Keys that were set but that nothing in this version uses."""
-        unused = [f"teacher.{key}" for key in ("base_url", "concurrency", "price", "budget_usd")]
-        found = [key for key in unused if key.removeprefix("teacher.") in self.teacher.model_fields_set]
+        """Keys that were set but that nothing uses."""
+        of_kind = {"openai": ("path",), "recorded": ENDPOINT_KEYS, "student": ("path", *ENDPOINT_KEYS)}
+        found = [f"teacher.{key}" for key in of_kind[self.teacher.kind] if key in self.teacher.model_fields_set]
         return [*found, *(["storage.s3_endpoint"] if self.storage.s3_endpoint else [])]
 
     def hash(self) -> str:
@@ -266,7 +228,13 @@ class Recipe(Section):
 _OPERATIONAL = (
     "teacher.workers",
     "teacher.concurrency",
+    "teacher.requests_per_minute",
+    "teacher.tokens_per_minute",
+    "teacher.timeout_s",
+    "teacher.deadline_s",
+    "teacher.price",  # it may be corrected; rows keep what they cost when they were asked
     "teacher.budget_usd",
+    "teacher.cache",
     "sandbox.workers",
     "train.checkpoint_s",
     "problems.license",

@@ -16,7 +16,7 @@ from pad_ray.errors import RecipeError
 from pad_ray.recipe import Recipe
 
 _ABSENT = object()
-_KINDS = frozenset({"str", "int", "float", "bool", "constrained-int"})
+_KINDS = frozenset({"str", "int", "float", "bool", "constrained-int", "constrained-float"})
 """What pydantic calls the kinds of a key that may be of several."""
 
 
@@ -115,6 +115,8 @@ def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
             yield where, f"unknown key {where!r}{_nearest(keys[-1], _keys_of(keys[:-1]))}"
         elif problem["type"] == "missing":
             yield where, f"the key {where!r} is missing"
+        elif problem["type"] == "value_error":
+            yield where, str(problem["ctx"]["error"])  # a rule of our own, about several keys: said in its own words
         else:
             wrong.setdefault(where, []).append(problem)
     for where, problems in wrong.items():

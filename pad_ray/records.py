@@ -83,13 +83,13 @@ class Sample:
     text: str
     """The raw reply."""
     finish_reason: str = "stop"
-    """`stop`, `length`, or `error`."""
+    """`stop`, `length`, `content_filter`, or `error`."""
     prompt_tokens: int = 0
-    """Tokens of the prompt, as the teacher counts them."""
+    """Tokens of the prompt, as the teacher counts them, over all attempts that were billed."""
     completion_tokens: int = 0
-    """Tokens of the reply, as the teacher counts them."""
+    """Tokens of the reply, as the teacher counts them, over all attempts that were billed."""
     cost_usd: float = 0.0
-    """What this reply cost, in dollars."""
+    """What this reply cost, in dollars: everything that was billed for it, failed attempts included."""
     latency_s: float = 0.0
     """Seconds from asking to the last token."""
     cached: bool = False
@@ -102,6 +102,12 @@ class Sample:
     """The actor that asked."""
     entry: str = ""
     """The function or variable that holds the answer, where the recording names one."""
+    model: str = ""
+    """Who answered, as the teacher names itself."""
+    attempts: int = 1
+    """Calls it took, those of earlier runs included."""
+    unsettled_usd: float = 0.0
+    """The most that attempts may have cost whose billing is unknown, in dollars."""
 
 
 @dataclass(frozen=True, slots=True)

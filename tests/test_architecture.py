@@ -16,7 +16,20 @@ ALL = sorted(path for top in ("pad_ray", "serve", "jobs", "tests", "bench") for 
 # From the bottom up. A module may import from its own layer and from those below.
 LAYERS = [
     {"outcomes", "errors", "records", "terminal", "", "__version__"},
-    {"storage", "jsonl", "offline", "owner", "lease", "manifest", "recipe", "recipe_file", "run", "status", "budget"},
+    {
+        "storage",
+        "jsonl",
+        "offline",
+        "owner",
+        "lease",
+        "manifest",
+        "recipe",
+        "recipe_teacher",
+        "recipe_file",
+        "run",
+        "status",
+        "budget",
+    },
     {"teacher", "sandbox", "grading", "curate", "thoughts", "refine", "decode", "problems", "students"},
     {"flow", "train", "refine.rounds", "evaluate", "reasoner", "one_sample", "fate", "doctor", "reach"},
     {"cli", "cli_tools", "cli_look", "starter", "jobs"},

@@ -195,7 +195,7 @@ def _teacher_requests(recipe: Recipe, recording: RecordedTeacher | None) -> Call
             prompt = (Message("user", problem.question),)  # what else the recorded teacher was told is not known
         else:
             prompt = THOUGHTS[recipe.thought].teacher_messages(problem.question)
-        return _requests(recipe, problem, 0, count, prompt, teacher.model, teacher.temperature, teacher.max_tokens)
+        return _requests(recipe, problem, 0, count, prompt, teacher.model, teacher.temperatures, teacher.max_tokens)
 
     return expand
 
@@ -207,7 +207,7 @@ def _student_requests(run: Run, round_: int) -> Callable[[Problem], list[Request
     def expand(problem: Problem) -> list[Request]:
         prompt = (Message("user", THOUGHTS[recipe.thought].student_prompt(problem.question)),)
         return _requests(
-            recipe, problem, round_, refine.samples, prompt, student, refine.temperature, refine.max_tokens
+            recipe, problem, round_, refine.samples, prompt, student, [refine.temperature], refine.max_tokens
         )
 
     return expand
@@ -220,7 +220,7 @@ def _requests(
     count: int,
     messages: tuple[Message, ...],
     model: str,
-    temperature: float,
+    temperatures: Sequence[float],
     max_tokens: int,
 ) -> list[Request]:
     return [
@@ -230,7 +230,7 @@ def _requests(
             k=k,
             messages=messages,
             model=model,
-            temperature=temperature,
+            temperature=temperatures[k % len(temperatures)],
             max_tokens=max_tokens,
             seed=_seed(recipe.seed, problem.problem_id, round_, k),
         )

@@ -126,3 +126,33 @@ def test_built_in_recipes_are_valid_and_say_what_they_are(name: str) -> None:
 
 def test_the_documented_schema_is_the_one_in_force() -> None:
     assert json.loads((REPO / "docs" / "recipe.schema.json").read_text()) == Recipe.model_json_schema()
+
+
+PAID = {"kind": "openai", "model": "m", "samples": 2}
+
+
+@pytest.mark.parametrize(
+    ("teacher", "said"),
+    [
+        ({**PAID, "model": ""}, "teacher.model is missing"),
+        ({**PAID, "samples": "all"}, "teacher.samples: 'all' has no meaning for the kind openai"),
+        (PAID, "teacher.price is missing"),
+        ({**PAID, "price": {"input": 1}}, "must have both input and output"),
+        ({**PAID, "price": "unknown_ok", "budget_usd": 3}, "teacher.budget_usd: 3.0 cannot be kept"),
+    ],
+)
+def test_a_teacher_that_may_cost_money_needs_what_limits_it(teacher: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(tree(teacher=teacher))
+    assert said in str(caught.value)
+    assert "not allowed" not in str(caught.value)
+
+
+def test_a_missing_price_can_come_from_the_command_line_and_a_run_goes_on_with_another_cap(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(yaml.safe_dump(tree(teacher=PAID)))
+    price = "teacher.price={input: 1, output: 2}"
+    recipes = [load_recipe(str(path), [price, *more]) for more in ([], ["teacher.budget_usd=3"], ["teacher.cache=c"])]
+    assert len({recipe.hash() for recipe in recipes}) == 1
+    assert recipes[0].ignored() == []
+    assert parse_recipe(tree(teacher={"price": "unknown_ok"})).ignored() == ["teacher.price"]
