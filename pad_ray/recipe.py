@@ -154,7 +154,7 @@ class Evaluate(Section):
 
     limit: int | None = Field(default=None, ge=1)
     """Questions per suite (the first ones)."""
-    baselines: list[Prompt] = ["direct", "zero_shot", "few_shot"]
+    baselines: list[Prompt] = Field(default=["direct", "zero_shot", "few_shot"])
     """How the untrained student is asked the same questions: for the answer itself, for a program, for a program
     after four verified ones of the teacher. Empty: not at all."""
 

@@ -116,7 +116,8 @@ def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
         elif problem["type"] == "missing":
             yield where, f"the key {where!r} is missing"
         elif problem["type"] == "value_error":
-            yield where, str(problem["ctx"]["error"])  # a rule of our own, about several keys: said in its own words
+            # A rule of our own, about several keys: said in its own words.
+            yield where, problem["msg"].removeprefix("Value error, ")
         else:
             wrong.setdefault(where, []).append(problem)
     for where, problems in wrong.items():

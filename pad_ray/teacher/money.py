@@ -74,7 +74,11 @@ class Outlook(NamedTuple):
     def plus(self, other: Outlook) -> Outlook:
         """Of both together."""
         return Outlook(
-            *(mine + theirs for mine, theirs in zip(self[:5], other[:5], strict=True)),
+            self.requests + other.requests,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.usd + other.usd,
+            self.worst_usd + other.worst_usd,
             Worst(max(self.largest.usd, other.largest.usd), max(self.largest.tokens, other.largest.tokens)),
         )
 
