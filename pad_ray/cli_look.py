@@ -75,8 +75,10 @@ def _yields(found: dict[str, Any]) -> list[tuple[str, str]]:
     spend = found["spend"]
     if spend["completion_tokens"]:
         tokens = f"{spend['prompt_tokens']:,} prompt and {spend['completion_tokens']:,} completion tokens"
-        unsettled = f", {spend['unsettled']:,} calls unsettled" if spend["unsettled"] else ""
-        said.append(("spend", f"{tokens}, {spend['usd']:.2f} dollars{unsettled}"))
+        unsettled = ""
+        if spend["unsettled_calls"]:
+            unsettled = f"; {spend['unsettled_calls']:,} calls unsettled, at most ${spend['unsettled']:.2f} more"
+        said.append(("spend", f"${spend['usd']:.2f} for {tokens}{unsettled}"))
     return said
 
 

@@ -33,8 +33,8 @@ def status(run_dir: Path) -> dict[str, Any]:
         "outcomes": first.counts.get("outcomes", {}) if first else {},
         "examples": sum(stage.counts.get("kept", 0) for stage in manifest.stages if stage.stage == "curate"),
         "spend": {
-            key: sum(spend[key] for spend in spends)
-            for key in ("prompt_tokens", "completion_tokens", "usd", "unsettled")
+            key: sum(spend.get(key, 0) for spend in spends)
+            for key in ("prompt_tokens", "completion_tokens", "usd", "unsettled", "unsettled_calls", "cached")
         },
         "accuracy": [
             {"round": stage.round, **measured}

@@ -18,7 +18,7 @@ from pad_ray.flow.actors import Judge, Sampler
 from pad_ray.flow.shard import Shard, ShardRows, settled
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
-from pad_ray.records import Sample, Verdict
+from pad_ray.records import Verdict
 from pad_ray.storage import resolve_uri
 
 SLICE = 64
@@ -95,7 +95,7 @@ def _sampled(item: dict[str, Any], *, root: str, round_: int) -> list[dict[str, 
 def compact(shard: Shard) -> dict[str, Any]:
     """Turn a shard's journals into its parquet files; returns its counts."""
     problems, samples, verdicts = shard.problems(), shard.samples(), shard.verdicts()
-    shard.compact("samples", Sample, samples)
+    unsettled = shard.compact_samples(samples)
     shard.compact("verdicts", Verdict, verdicts)
     by_source: dict[str, Counter[str]] = {}
     for request in shard.requests():
@@ -117,7 +117,9 @@ def compact(shard: Shard) -> dict[str, Any]:
             "prompt_tokens": sum(sample.prompt_tokens for sample in samples.values()),
             "completion_tokens": sum(sample.completion_tokens for sample in samples.values()),
             "usd": sum(sample.cost_usd for sample in samples.values()),
-            "unsettled": 0.0,
+            "unsettled": sum(sample.unsettled_usd for sample in samples.values()) + sum(one.usd for one in unsettled),
+            "unsettled_calls": sum(sample.unsettled_usd > 0 for sample in samples.values()) + len(unsettled),
+            "cached": sum(sample.cached for sample in samples.values()),
         },
         "workers": {
             "sample": sorted({sample.worker for sample in samples.values()}),

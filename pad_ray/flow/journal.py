@@ -2,6 +2,8 @@
 
 One file per shard and actor, one JSON line and one write(2) per row. A line torn by a crash can only be the last of
 its file and is ignored. Compaction turns the journals of a shard into its parquet file.
+
+Journals of samples that cost money also hold reservations: a line before each call, settled by the sample that follows.
 """
 
 from __future__ import annotations
@@ -10,14 +12,35 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pad_ray.storage import Storage, from_row, to_row
 
 FSYNC_S = 2.0
+_RESERVED = b'{"reserved":'
+"""How a reservation begins."""
 
 Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A call that is about to start, or several for one sample."""
+
+    reserved: str
+    """The sample it is for."""
+    usd: float
+    """The most it can cost, in dollars."""
+    tokens: int
+    """The most tokens it can take."""
+    worker: str
+    """Who calls. Without a sample of the same id further down in this worker's journal the call is unsettled."""
+
+    def plus(self, later: Reservation) -> Reservation:
+        """Of both calls together."""
+        return replace(self, usd=self.usd + later.usd, tokens=self.tokens + later.tokens)
 
 
 def encode(record: Any) -> str:
@@ -49,7 +72,7 @@ class JournalWriter:
         self._synced = time.monotonic()
 
     def append(self, shard: int, record: Any) -> None:
-        """Write one row; after this returns it survives SIGKILL, and a few seconds later the loss of power."""
+        """Write one row or reservation. When this returns it survives SIGKILL, some seconds later the loss of power."""
         if shard not in self._files:
             path = self._storage.path(f"{journal_folder(self._round, self._noun, shard)}/{self._worker}.jsonl")
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,6 +95,8 @@ class JournalReader:
         self._storage, self._kind = storage, kind
         self._folder = journal_folder(round_, noun, shard)
         self._offsets: dict[str, int] = {}
+        self.unsettled: dict[tuple[str, str], Reservation] = {}
+        """Reservations read so far that no sample of the same worker settled, by worker and sample."""
 
     def new_rows(self) -> Iterator[Any]:
         """Rows that were finished since the last call."""
@@ -88,8 +113,17 @@ class JournalReader:
                 if not line.endswith(b"\n"):
                     break
                 offset += len(line)
-                yield decode(self._kind, line)
+                if line.startswith(_RESERVED):
+                    self._reserve(decode(Reservation, line))
+                    continue
+                row = decode(self._kind, line)
+                self.unsettled.pop((path.stem, row.sample_id), None)
+                yield row
         self._offsets[name] = offset
+
+    def _reserve(self, one: Reservation) -> None:
+        key = (one.worker, one.reserved)
+        self.unsettled[key] = self.unsettled[key].plus(one) if key in self.unsettled else one
 
 
 def _write_all(handle: int, data: bytes) -> None:

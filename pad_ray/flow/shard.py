@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pad_ray.flow.journal import JournalReader, encode, journal_folder, shard_name
+from pad_ray.flow.journal import JournalReader, Reservation, decode, encode, journal_folder, shard_name
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Problem, Request, Sample, Verdict
 from pad_ray.storage import Storage
@@ -52,7 +52,8 @@ class Shard:
         found: dict[str, Sample] = {}
         for sample in self._rows("samples", Sample):
             best = found.get(sample.sample_id)
-            if best is None or _rank(sample) >= _rank(best):
+            # Of equal ones that with more attempts: it carries what the earlier ones cost.
+            if best is None or (_rank(sample), sample.attempts) >= (_rank(best), best.attempts):
                 found[sample.sample_id] = sample
         return found
 
@@ -64,6 +65,32 @@ class Shard:
             if best is None or not best.outcome.trustworthy or verdict.outcome.trustworthy:
                 found[verdict.sample_id] = verdict
         return found
+
+    def unsettled(self) -> dict[tuple[str, str], Reservation]:
+        """Calls of processes that died before they knew what they cost, by worker and sample.
+
+        Only true while no sampler is at work: a call in flight looks the same.
+        """
+        file = self._unsettled_file
+        lines = self.storage.read(file).splitlines() if self.storage.exists(file) else []
+        kept = (decode(Reservation, line) for line in lines)
+        journals = JournalReader(self.storage, self.round, "samples", self.number, Sample)
+        for _ in journals.new_rows():
+            pass
+        # By worker and sample, so that a compaction that was killed before it removed the journals adds nothing twice.
+        return {**{(one.worker, one.reserved): one for one in kept}, **journals.unsettled}
+
+    @property
+    def _unsettled_file(self) -> str:
+        return f"round-{self.round}/samples/unsettled/{shard_name(self.number)}.jsonl"
+
+    def compact_samples(self, samples: Mapping[str, Sample]) -> list[Reservation]:
+        """Compact the samples; returns the unsettled calls, which are kept beside them."""
+        unsettled = list(self.unsettled().values())
+        if unsettled:
+            self.storage.write(self._unsettled_file, "".join(f"{encode(one)}\n" for one in unsettled).encode())
+        self.compact("samples", Sample, samples)
+        return unsettled
 
     def compact(self, noun: str, kind: type[Row], rows: Mapping[str, Row]) -> None:
         """Write the rows as the noun's parquet file, in the order of the plan, and remove the journals."""

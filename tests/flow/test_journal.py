@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pad_ray.flow.journal import JournalReader, JournalWriter, journal_folder
+from pad_ray.flow.journal import JournalReader, JournalWriter, Reservation, journal_folder
 from pad_ray.flow.shard import Shard, judged, settled
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Message, Request, Sample, Verdict
@@ -95,3 +95,44 @@ def test_a_verdict_about_a_failed_call_does_not_stand_for_the_reply_that_came_la
     for verdict in (failed, good, failed):
         writer.append(3, verdict)
     assert shard.verdicts()["p1#program.r0.k0"].outcome is Outcome.CORRECT
+
+
+def reserve(shard: Shard, worker: str, *numbers: int) -> JournalWriter:
+    writer = JournalWriter(shard.storage, 0, "samples", worker)
+    for number in numbers:
+        writer.append(3, Reservation(f"p{number}#program.r0.k0", 0.5, 100, worker))
+    return writer
+
+
+def test_a_reservation_is_no_sample_and_is_settled_by_the_sample_that_follows_in_the_same_journal(shard: Shard) -> None:
+    one = reserve(shard, "w1", 0, 1, 1)  # the second attempt at p1 may cost again
+    two = reserve(shard, "w2", 2)
+    one.append(3, sample(0))
+    two.append(3, sample(1))  # another worker's call says nothing of this one's
+    assert set(shard.samples()) == {"p0#program.r0.k0", "p1#program.r0.k0"}
+    open_ = shard.unsettled()
+    assert {key: one.usd for key, one in open_.items()} == {
+        ("w1", "p1#program.r0.k0"): 1.0,
+        ("w2", "p2#program.r0.k0"): 0.5,
+    }
+
+
+def test_compaction_keeps_unsettled_calls_and_counts_them_once_even_if_it_is_killed_in_between(shard: Shard) -> None:
+    reserve(shard, "w1", 1, 2).append(3, sample(2))
+    journals = shard.storage.path(journal_folder(0, "samples", 3))
+    copy = (journals / "w1.jsonl").read_bytes()
+    assert [one.reserved for one in shard.compact_samples(shard.samples())] == ["p1#program.r0.k0"]
+    journals.mkdir()
+    (journals / "w1.jsonl").write_bytes(copy)  # as if the journals had not been removed
+    reserve(shard, "w3", 1).append(3, sample(1))  # asked again, answered: what the first call may have cost stays
+    for _ in range(2):
+        assert [(one.reserved, one.usd) for one in shard.compact_samples(shard.samples())] == [
+            ("p1#program.r0.k0", 0.5)
+        ]
+
+
+def test_of_two_failed_rows_the_one_that_carries_the_cost_of_the_other_is_kept(shard: Shard) -> None:
+    later, earlier = (JournalWriter(shard.storage, 0, "samples", name) for name in ("a", "b"))
+    earlier.append(3, sample(1, "", error="503", transient=True, attempts=4, cost_usd=0.25))
+    later.append(3, sample(1, "", error="503", transient=True, attempts=7, cost_usd=0.5))
+    assert shard.samples()["p1#program.r0.k0"].cost_usd == 0.5
