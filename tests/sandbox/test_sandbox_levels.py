@@ -53,6 +53,26 @@ def test_a_sandbox_without_a_layer_reports_the_lower_level(strict_box: Sandbox, 
 
 
 @linux
+@pytest.mark.parametrize(
+    ("off", "level", "named"),
+    [
+        ("memory", "unsafe", "limits: failed: no limit on memory"),
+        ("processes", "unsafe", "limits: failed: no limit on processes"),
+        ("descriptors", "unsafe", "limits: failed: no limit on descriptors"),
+        ("alarm", "unsafe", "limits: failed: no limit on alarm"),
+        ("cpu", "unsafe", "limits: failed: no limit on cpu"),
+        ("child_filter", "degraded", "seccomp: failed: fork, kill, write not refused"),
+        ("landlock", "degraded", "landlock: off: switched off by a test"),
+    ],
+)
+def test_any_one_part_that_is_missing_is_found_out_and_named(
+    strict_box: Sandbox, off: str, level: str, named: str
+) -> None:
+    with pytest.raises(SandboxError, match=f"only level '{level}'.*{named}[.]"):
+        Sandbox(level="strict", _off=frozenset({off})).__enter__()
+
+
+@linux
 def test_less_than_was_asked_for_is_refused_with_the_missing_layer(strict_box: Sandbox) -> None:
     with pytest.raises(SandboxError, match=r"'degraded'.*'strict' is asked for.*seccomp: off") as caught:
         Sandbox(level="strict", _off=frozenset({"seccomp"})).__enter__()

@@ -48,7 +48,7 @@ def prepare(config: dict[str, Any]) -> tuple[Supervisor, dict[str, Any]]:
     supervisor = Supervisor(interpreter, limits, keep_spare=config["spare"])
     if config["patient"]:
         supervisor.await_word()  # no throw-away child appears while nobody expects one
-    _prove(supervisor, layers, facts)
+    _prove(supervisor, limits, layers, facts)
     supervisor.prepare_spare()
     layers["language"] = OFF if "language" in off else ACTIVE
     facts |= {"layers": layers, "science": loaded}
@@ -74,7 +74,7 @@ def _load(config: dict[str, Any], *, restricted: bool) -> tuple[Interpreter, lis
 def _lock(off: frozenset[str]) -> tuple[dict[str, str], dict[str, Any], child.Limits]:
     """Give up what a supervisor does not need. Returns the state of each layer, facts, the children's limits."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the caller
-    memory = 0 if "limits" in off else lockdown.address_space() + child.MEMORY_BYTES
+    memory = lockdown.address_space() + child.MEMORY_BYTES
     facts: dict[str, Any] = {"landlock_version": 0}
     rooted = lockdown.drop_root()
     facts |= {"uid": os.getuid(), "python": platform.python_version(), "kernel": platform.release()}
@@ -88,9 +88,11 @@ def _lock(off: frozenset[str]) -> tuple[dict[str, str], dict[str, Any], child.Li
     child_filter = b""
     if layers["seccomp"] == ACTIVE:
         layers["seccomp"] = _state(lockdown.install_seccomp(syscalls.supervisor_filter()))
-        if layers["seccomp"] == ACTIVE:
+        if layers["seccomp"] == ACTIVE and "child_filter" not in off:
             child_filter = syscalls.child_filter(read_from=child.WORK, write_to=child.BELL)
-    return layers, facts, child.Limits(memory, child_filter)
+    if "limits" in off:
+        off |= frozenset(selftest.LIMIT_PROBES)
+    return layers, facts, child.Limits(memory, child_filter, off)
 
 
 def _lock_files(facts: dict[str, Any]) -> str:
@@ -108,13 +110,16 @@ def _lock_files(facts: dict[str, Any]) -> str:
     return "failed: / can still be opened"
 
 
-def _prove(supervisor: Supervisor, layers: dict[str, str], facts: dict[str, Any]) -> None:
+def _prove(supervisor: Supervisor, limits: child.Limits, layers: dict[str, str], facts: dict[str, Any]) -> None:
     """Let throw-away children try; a layer that let something through is reported as failed."""
-    parent = os.getpid()
-    answers, _ = supervisor.trial(lambda pages: selftest.attempt(pages, parent))
+    parent, unfiltered = os.getpid(), limits._replace(seccomp=b"")
+    answers, _ = supervisor.trial(lambda pages: selftest.try_calls(pages, parent), limits)
     found = selftest.read_answers(answers)
-    _, status = supervisor.trial(lambda _: selftest.wait_for_alarm())
-    found["alarm"] = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else ""
+    answers, _ = supervisor.trial(selftest.try_limits, unfiltered)
+    found |= selftest.read_answers(answers)
+    for name, overstay in (("alarm", selftest.sleep_on), ("cpu", selftest.work_on)):
+        _, status = supervisor.trial(lambda _, overstay=overstay: overstay(limits), limits)
+        found[name] = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else ""
     facts["selftest"] = found
     if layers["seccomp"] == ACTIVE:
         through = [name for name in selftest.SECCOMP_PROBES if found.get(name) != "EPERM"]

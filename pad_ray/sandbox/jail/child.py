@@ -48,10 +48,11 @@ class Job(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What a child may use (0: no limits), and the filter it takes on (empty: none); only tests go without."""
+    """What a child may map, the filter it takes on (empty: none), and the limits that a test has switched off."""
 
     address_bytes: int
     seccomp: bytes
+    off: frozenset[str]
 
 
 class Plan(NamedTuple):
@@ -72,16 +73,15 @@ def give_up(limits: Limits, bell: int, work: int = -1) -> None:
     os.closerange(0, WORK)
     os.closerange(BELL + 1, 256)
     lockdown.die_with_parent()
-    if limits.address_bytes:
-        lockdown.limit_child(limits.address_bytes)
+    lockdown.limit_child(limits.address_bytes, limits.off)
     if limits.seccomp and lockdown.install_seccomp(limits.seccomp):
         os._exit(NO_SECCOMP)
 
 
-def run_plan(interpreter: Interpreter, plan: Plan, pages: mmap) -> None:
+def run_plan(interpreter: Interpreter, limits: Limits, plan: Plan, pages: mmap) -> None:
     """Run the jobs of a plan; every result is complete in the pages before the count says so."""
     gc.disable()  # a neighbour's garbage must not be destroyed on this program's time
-    clock, arm = time.perf_counter, _timer(plan.timeout)
+    clock, arm = time.perf_counter, timers(plan.timeout, limits.off)
     used = PAGES_HEAD.size
     for done, (index, job) in enumerate(plan.jobs, 1):
         arm()
@@ -96,13 +96,13 @@ def run_plan(interpreter: Interpreter, plan: Plan, pages: mmap) -> None:
     ring()
 
 
-def run_spare(interpreter: Interpreter, pages: mmap) -> None:
+def run_spare(interpreter: Interpreter, limits: Limits, pages: mmap) -> None:
     """Touch what a run will touch, so that the page faults are paid now; then wait for the one program."""
     interpreter.run(_WARM_UP, "", shared=False)
     timeout, entry_size, program_size = _WORK_HEAD.unpack(_read(_WORK_HEAD.size))
     entry = _read(entry_size).decode("utf-8", "surrogatepass")
     program = _read(program_size).decode("utf-8", "surrogatepass")
-    run_plan(interpreter, Plan([(0, Job(program, entry))], timeout, shared=False), pages)
+    run_plan(interpreter, limits, Plan([(0, Job(program, entry))], timeout, shared=False), pages)
 
 
 def work_order(job: Job, timeout: float) -> bytes:
@@ -127,12 +127,13 @@ def _memory_is_kept() -> bool:
     return False
 
 
-def _timer(timeout: float) -> Callable[[], None]:
-    """Both timers keep their default action: the signal ends the process, whatever the program catches."""
-    set_timer, real, cpu, share = signal.setitimer, signal.ITIMER_REAL, signal.ITIMER_PROF, timeout * CPU_SHARE
+def timers(timeout: float, off: frozenset[str]) -> Callable[[], None]:
+    """What arms both timers. They keep their default action: the signal ends the process, whatever it catches."""
+    set_timer, real, cpu = signal.setitimer, signal.ITIMER_REAL, signal.ITIMER_PROF
+    wall, share = 0.0 if "alarm" in off else timeout, 0.0 if "cpu" in off else timeout * CPU_SHARE
 
     def arm() -> None:
-        set_timer(real, timeout)
+        set_timer(real, wall)
         set_timer(cpu, share)
 
     return arm

@@ -40,7 +40,7 @@ def _any_of(*operations: str) -> re.Pattern[bytes]:
     return re.compile(b"[" + re.escape(known) + b"]")
 
 
-_ESCAPES = _any_of("STORE_ATTR", "DELETE_ATTR", "IMPORT_STAR", "LOAD_BUILD_CLASS")
+_ESCAPES = _any_of("STORE_ATTR", "DELETE_ATTR", "IMPORT_STAR", "LOAD_BUILD_CLASS", "MATCH_CLASS")
 _IMPORTS = _any_of("IMPORT_NAME")
 _NAMED = _any_of("IMPORT_NAME", "LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM")
 

@@ -18,6 +18,7 @@ from .gate import Gate
 DEFAULT_ENTRY = "solution"
 DEFAULT_VARIABLES = ("ans", "answer", "result")
 MAX_MESSAGE = 120
+_MAX_BITS = 400  # no longer key would fit the message
 _REFUSALS = (1, 13)  # EPERM, EACCES
 _BUILTIN_ERRORS = frozenset(
     kind for kind in vars(builtins).values() if isinstance(kind, type) and issubclass(kind, BaseException)
@@ -31,6 +32,9 @@ class Ending(NamedTuple):
     outcome: str
     value: str
     detail: str
+
+
+_OUT_OF_MEMORY = Ending("memory", "", "")
 
 
 class Interpreter:
@@ -101,14 +105,17 @@ def _describe(error: BaseException) -> Ending:
     """Outcome of an exception, without ever calling code that the exception brings along."""
     kind = type(error)
     if kind is MemoryError:
-        return Ending("memory", "", "")
+        return _OUT_OF_MEMORY
     if kind is language.OutputLimit:
         return Ending("output_limit", "", "")
-    if kind is language.ForbiddenImport or kind is language.ForbiddenOpen:
-        return Ending("forbidden", "", str(error.args[-1]))
-    if kind is PermissionError and error.args[:1] and error.args[0] in _REFUSALS:
-        return Ending("forbidden", "", "a system call")
-    return Ending("runtime_error", "", _name_and_message(error))
+    try:
+        if kind is language.ForbiddenImport or kind is language.ForbiddenOpen:
+            return Ending("forbidden", "", _text(error.args[-1:]))
+        if kind is PermissionError and error.args and type(error.args[0]) is int and error.args[0] in _REFUSALS:
+            return Ending("forbidden", "", "a system call")
+        return Ending("runtime_error", "", _name_and_message(error))
+    except MemoryError:  # what the program filled its memory with is still there
+        return _OUT_OF_MEMORY
 
 
 def _name_and_message(error: BaseException) -> str:
@@ -129,8 +136,11 @@ def _message(error: BaseException) -> str:
     first = error.args[0]
     if isinstance(error, SyntaxError) and type(first) is str and type(error.lineno) is int:
         return f"{first[:MAX_MESSAGE]} (line {error.lineno})"
-    if kind is KeyError and type(first) in (str, int, float):
+    if kind is KeyError and (type(first) in (str, float) or (type(first) is int and first.bit_length() < _MAX_BITS)):
         return repr(first)[:MAX_MESSAGE]
-    if isinstance(error, OSError) and len(error.args) > 1:
-        first = error.args[1]
+    return _text(error.args[1:2] if isinstance(error, OSError) and len(error.args) > 1 else error.args[:1])
+
+
+def _text(arguments: tuple[object, ...]) -> str:
+    first = arguments[0] if arguments else None
     return first[:MAX_MESSAGE] if type(first) is str else ""

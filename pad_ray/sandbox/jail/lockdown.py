@@ -112,14 +112,16 @@ def limit_supervisor() -> None:
         resource.setrlimit(kind, (0, 0))
 
 
-def limit_child(address_bytes: int) -> None:
-    """No further memory, descriptor or process for this child."""
-    if _LINUX:  # elsewhere the space already mapped is not known
+def limit_child(address_bytes: int, off: frozenset[str]) -> None:
+    """No further memory, descriptor or process for this child, but for what a test has switched off."""
+    if _LINUX and "memory" not in off:  # elsewhere the space already mapped is not known
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
         ceiling = address_bytes if hard == resource.RLIM_INFINITY else min(address_bytes, hard)
         resource.setrlimit(resource.RLIMIT_AS, (ceiling, ceiling))
-    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+    if "processes" not in off:
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+    if "descriptors" not in off:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
 def native_call(name: str, *arguments: int) -> str:

@@ -78,9 +78,9 @@ class Supervisor:
     def prepare_spare(self) -> None:
         """Have a warmed child waiting, off the clock of the next request."""
         if self._keep_spare and self._spare is None:
-            self._spare = self.fork(lambda pages: child.run_spare(self._interpreter, pages), spare=True)
+            self._spare = self.fork(lambda pages: child.run_spare(self._interpreter, self._limits, pages), spare=True)
 
-    def fork(self, body: Callable[[mmap.mmap], None], *, spare: bool = False) -> Running:
+    def fork(self, body: Callable[[mmap.mmap], None], *, spare: bool = False, limits: Limits | None = None) -> Running:
         """Start a child that gives everything up and then runs `body` with its result pages."""
         pages = mmap.mmap(-1, child.PAGES)
         bell, bell_write = os.pipe()
@@ -88,7 +88,7 @@ class Supervisor:
         pid = os.fork()
         if pid == 0:
             try:
-                child.give_up(self._limits, bell_write, work_read)
+                child.give_up(limits or self._limits, bell_write, work_read)
                 body(pages)
             finally:
                 os._exit(98)
@@ -99,9 +99,9 @@ class Supervisor:
             pages.madvise(mmap.MADV_DONTFORK)  # no later child may see, or write, what this one leaves
         return Running(pid, pages, bell, work)
 
-    def trial(self, body: Callable[[mmap.mmap], None]) -> tuple[bytes, int]:
+    def trial(self, body: Callable[[mmap.mmap], None], limits: Limits) -> tuple[bytes, int]:
         """Run `body` in a throw-away child. Returns what it left in its pages, and its wait status."""
-        running = self.fork(body)
+        running = self.fork(body, limits=limits)
         word, _ = self._watch(running, 1, _TRIAL, time.monotonic())
         used = min(child.PAGES_HEAD.unpack_from(running.pages)[0], child.PAGES)
         left = running.pages[child.PAGES_HEAD.size : used]
@@ -138,7 +138,7 @@ class Supervisor:
             self._send([frame._replace(job=index)])
 
     def _start(self, plan: Plan) -> Running:
-        return self.fork(lambda pages: child.run_plan(self._interpreter, plan, pages))
+        return self.fork(lambda pages: child.run_plan(self._interpreter, self._limits, plan, pages))
 
     def _finish(self, running: Running, plan: Plan, since: float) -> list[frames.Frame]:
         """Wait for a child and bury it. Returns what became of its first jobs, of one at least."""
@@ -156,9 +156,9 @@ class Supervisor:
 
         A child that filled its memory takes the kernel a while to clear away: nobody waits longer than `_BURIAL`.
         """
+        os.kill(running.pid, signal.SIGKILL)  # also one that has only closed its bell; the status of a dead one stays
         gone = word == _GONE
         if not gone:
-            os.kill(running.pid, signal.SIGKILL)
             poll = select.poll()
             poll.register(running.bell, 0)  # hang-up is always told
             gone = bool(poll.poll(_BURIAL * 1000))
@@ -182,8 +182,10 @@ class Supervisor:
                 return _LATE, since
             if poll.poll(min(left, _GLANCE) * 1000):
                 return (_RANG if os.read(running.bell, 1) else _GONE), since
-            now_finished = min(child.PAGES_HEAD.unpack_from(running.pages)[1], count)
-            if now_finished > finished:
+            if os.getppid() != self._caller:
+                os._exit(0)
+            now_finished = child.PAGES_HEAD.unpack_from(running.pages)[1]
+            if finished < now_finished < count:  # who claims to have finished them all gets no more time
                 finished, since = now_finished, time.monotonic()
 
     def _send(self, answered: Sequence[frames.Frame]) -> None:
