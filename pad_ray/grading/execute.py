@@ -20,7 +20,7 @@ from pad_ray.errors import ProblemError, UsageError
 from pad_ray.grading.verdict import judge
 from pad_ray.jsonl import json_lines
 from pad_ray.sandbox import Sandbox
-from pad_ray.storage import Storage
+from pad_ray.storage import writing
 
 CHUNK = 256
 _AHEAD = 2
@@ -58,7 +58,7 @@ def execute_file(
     counts: Counter[str] = Counter()
     done = 0
     with ExitStack() as stack:
-        temporary = stack.enter_context(Storage(target.parent).writing(target.name))
+        temporary = stack.enter_context(writing(target.absolute()))
         output = stack.enter_context(temporary.open("w", encoding="utf-8", errors="backslashreplace"))
         boxes = [stack.enter_context(Sandbox(level=level, timeout_s=timeout_s, confirm=True)) for _ in range(workers)]
         for results in _executed(read_rows(source), boxes):

@@ -148,11 +148,11 @@ def test_of_two_that_take_over_a_dead_lease_only_one_wins(tmp_path: Path) -> Non
     first = Lease(Storage(tmp_path))
 
     class Overtaken(Storage):
-        """The first takes over after the second has found the lease dead, and before it removes it."""
+        """The first takes over after the second has found the lease dead, and before it replaces it."""
 
-        def rename(self, name: str, new: str) -> bool:
+        def swap(self, name: str, old: bytes, new: bytes) -> bool:
             first.__enter__()
-            return super().rename(name, new)
+            return super().swap(name, old, new)
 
     with pytest.raises(LeaseError, match="in use"), Lease(Overtaken(tmp_path)):
         pass
