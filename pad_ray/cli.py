@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from pad_ray.cli_look import DEFAULT_RECIPE, add_looks
-from pad_ray.cli_tools import AsJson, add_tools, evaluation_lines
+from pad_ray.cli_tools import AsJson, Rounded, add_tools, evaluation_lines
 from pad_ray.errors import PadRayError, UsageError
 from pad_ray.terminal import console
 
@@ -154,10 +154,13 @@ def evaluate(
     samples: Annotated[int, typer.Option(min=1, help="Programs per question, for vote.")] = 8,
     limit: Annotated[int | None, typer.Option(min=1, help="Answer only this many problems.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
+    rounded: Rounded = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure a run's student, or any student on any problems."""
     if not student:
+        if rounded:
+            raise UsageError("--rounded goes with --student.", hint="A run's recipe says it: evaluate.match=rounded.")
         with _run(arguments, run_dir) as (run, reporter), _ray(run.recipe):
             from pad_ray.refine.rounds import evaluate_round
 
@@ -173,7 +176,15 @@ def evaluate(
         from pad_ray.flow.standalone import evaluate_student
 
         summary = evaluate_student(
-            student, problems, Path(out), decode=decode, samples=samples, limit=limit, seed=seed, reporter=reporter
+            student,
+            problems,
+            Path(out),
+            decode=decode,
+            samples=samples,
+            limit=limit,
+            seed=seed,
+            rounded=rounded,
+            reporter=reporter,
         )
     typer.echo(json.dumps(summary) if as_json else evaluation_lines(summary, Path(out)))
 

@@ -17,6 +17,10 @@ StudentDir = Annotated[
     str,
     typer.Option("--student", metavar="DIR_OR_URI", help="A student: a folder, a hub id (owner/name) or wheel://NAME."),
 ]
+Rounded = Annotated[
+    bool,
+    typer.Option("--rounded", help="A number that rounds to a whole gold answer is right too, as in the PaD paper."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -32,6 +36,7 @@ def execute(
     timeout: Annotated[float, typer.Option(help="Limit on one program, in seconds.")] = 1.0,
     workers: Annotated[int, typer.Option(min=1, help="Sandboxes side by side.")] = 2,
     sandbox: Annotated[str, typer.Option(help="strict, degraded or unsafe: below it nothing runs.")] = "strict",
+    rounded: Rounded = False,
 ) -> None:
     """Run programs in the sandbox and say what became of each. Needs no teacher, no model and no Ray."""
     from pad_ray.flow.progress import Reporter
@@ -47,8 +52,11 @@ def execute(
             bar.total(total)
             bar.to(done)
 
-        outcomes = execute_file(source, target, timeout_s=timeout, workers=workers, level=sandbox, on_progress=show)
-    typer.echo(", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())) or "no rows")
+        outcomes = execute_file(
+            source, target, timeout_s=timeout, workers=workers, level=sandbox, rounded=rounded, on_progress=show
+        )
+    told = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items())) or "no rows"
+    typer.echo(f"{told} (numbers rounded)" if rounded else told)
 
 
 def ask(
@@ -107,7 +115,8 @@ def evaluation_lines(summary: Mapping[str, Any], out: Path) -> str:
     """What `evaluate --student` says of its summary."""
     from pad_ray.evaluate.wording import duration, interval, percent
 
-    right = f"{summary['correct']} of {summary['n']} questions right: {percent(summary['accuracy'])}"
+    lenient = ", numbers rounded" if summary.get("match") == "rounded" else ""
+    right = f"{summary['correct']} of {summary['n']} questions right{lenient}: {percent(summary['accuracy'])}"
     ran = f"{percent(summary['executable_rate'])} of the programs ran to their end"
     return (
         f"{right} (95 % interval {interval(summary['ci95'])}); {ran}.\n"

@@ -21,6 +21,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Prompt = Literal["direct", "zero_shot", "few_shot"]
 """How an untrained student is asked."""
 
+Match = Literal["exact", "rounded"]
+"""When a number counts as the gold answer."""
+
 
 class Problems(Section):
     """Where the questions with known answers come from."""
@@ -157,6 +160,9 @@ class Evaluate(Section):
     baselines: list[Prompt] = Field(default=["direct", "zero_shot", "few_shot"])
     """How the untrained student is asked the same questions: for the answer itself, for a program, for a program
     after four verified ones of the teacher. Empty: not at all."""
+    match: Match = "exact"
+    """exact: the value is the gold answer to max(1e-3, 1e-6·|gold|); rounded: also a number that rounds to a whole gold
+    answer, as in the PaD paper. What becomes a training example is always judged exactly."""
 
 
 class Budget(Section):

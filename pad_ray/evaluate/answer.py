@@ -18,18 +18,30 @@ from pad_ray.thoughts import direct, program
 
 
 def answer_batch(
-    engine: Engine, box: Sandbox, problems: Sequence[Problem], decode: Decode, seed: int, asking: Asking
+    engine: Engine,
+    box: Sandbox,
+    problems: Sequence[Problem],
+    decode: Decode,
+    seed: int,
+    asking: Asking,
+    *,
+    rounded: bool = False,
 ) -> list[GradedAnswer]:
-    """Answer problems together with programs, all run at once; one graded answer per problem, in order."""
+    """Answer problems together with programs, all run at once; one graded answer per problem, in order.
+
+    With `rounded`, numbers are matched as in the PaD paper (see `pad_ray.grading.compare`).
+    """
     asks = [Ask(problem.question, decode, seed) for problem in problems]
     written = write(engine, program, asks, prompt=asking.prompt, stop=asking.stop)
     executions = iter(box.run([draft.program for drafts in written for draft in drafts if draft.flaw is None]))
     # The drafts vote without the gold answer: it may decide what is right, never which program is chosen.
     choices = [choose(drafts, [next(executions) for draft in drafts if draft.flaw is None]) for drafts in written]
-    return [_graded(problem, choice) for problem, choice in zip(problems, choices, strict=True)]
+    return [_graded(problem, choice, rounded) for problem, choice in zip(problems, choices, strict=True)]
 
 
-def answer_directly(engine: Engine, problems: Sequence[Problem], asking: Asking) -> list[GradedAnswer]:
+def answer_directly(
+    engine: Engine, problems: Sequence[Problem], asking: Asking, *, rounded: bool = False
+) -> list[GradedAnswer]:
     """Have problems answered together without any program; `detail` is the reply that the answer was read from."""
     completions = engine.generate(
         [asking.prompt(problem.question) for problem in problems],
@@ -41,13 +53,14 @@ def answer_directly(engine: Engine, problems: Sequence[Problem], asking: Asking)
     answers: list[GradedAnswer] = []
     for problem, completion in zip(problems, completions, strict=True):
         value = direct.read_answer(completion.text, problem.answer)
+        outcome = MEANING[compare(value, problem.answer, rounded=rounded)] if value else Outcome.NO_ANSWER
         answers.append(
             GradedAnswer(
                 problem_id=problem.problem_id,
                 question=problem.question,
                 gold=problem.answer,
                 answer=value or None,
-                outcome=MEANING[compare(value, problem.answer)] if value else Outcome.NO_ANSWER,
+                outcome=outcome,
                 detail=completion.text.strip(),
                 program="",
                 tokens=completion.completion_tokens,
@@ -57,8 +70,8 @@ def answer_directly(engine: Engine, problems: Sequence[Problem], asking: Asking)
     return answers
 
 
-def _graded(problem: Problem, choice: Choice) -> GradedAnswer:
-    outcome, value, detail = judge(choice.execution, problem.answer)
+def _graded(problem: Problem, choice: Choice, rounded: bool) -> GradedAnswer:
+    outcome, value, detail = judge(choice.execution, problem.answer, rounded=rounded)
     return GradedAnswer(
         problem_id=problem.problem_id,
         question=problem.question,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pad_ray.errors import UsageError
-from pad_ray.evaluate.folder import UNTRAINED, best_baseline, last_students, measurements, read_answers
+from pad_ray.evaluate.folder import UNTRAINED, best_baseline, last_students, measurements, read_answers, read_json
 from pad_ray.evaluate.metrics import Paired, paired
 from pad_ray.outcomes import Outcome
 from pad_ray.storage import Storage
@@ -38,6 +38,7 @@ class Difference:
 class _Answered:
     suite: str
     label: str
+    match: str
     rights: Rights
 
 
@@ -45,11 +46,12 @@ def compare(paths: Sequence[str | Path]) -> list[Difference]:
     """The first of several finished runs or summary.json files against each of the others, on what they share.
 
     A run stands for its last student. A single run is compared with itself: its rounds with what was before them.
-    Raises UsageError when a path holds no evaluation, or when no problem is shared.
+    Raises UsageError when a path holds no evaluation, when no problem is shared, or when not all were matched alike.
     """
     if not paths:
         raise UsageError("there is nothing to compare.", hint="Name run folders or summary.json files.")
     first, *others = [_answered(Path(path)) for path in paths]
+    _check_matches([*first, *(one for other in others for one in other)])
     if not others:
         if found := history(Storage(paths[0])):
             return found
@@ -94,13 +96,28 @@ def _answered(path: Path) -> list[_Answered]:
         raise UsageError(f"there is no run folder or summary.json at {path}.")
     storage = Storage(folder)
     if storage.exists("summary.json"):
-        return [_Answered(folder.name, str(folder), _rights(storage, "."))]
+        match = read_json(storage, "summary.json").get("match", "exact")
+        return [_Answered(folder.name, str(folder), match, _rights(storage, "."))]
     last = last_students(measurements(storage))
     if not last:
         raise UsageError(
             f"{path} holds no finished evaluation.", hint="Let the run come to its end (`pad-ray status` says how far)."
         )
-    return [_Answered(one.suite, f"{path} · {one.student}", _rights(storage, one.folder)) for one in last.values()]
+    return [
+        _Answered(one.suite, f"{path} · {one.student}", one.summary.get("match", "exact"), _rights(storage, one.folder))
+        for one in last.values()
+    ]
+
+
+def _check_matches(answered: Sequence[_Answered]) -> None:
+    """Rounding makes more answers right: a difference of matchings would pass for one of students."""
+    examples = {one.match: one.label for one in reversed(answered)}
+    if len(examples) > 1:
+        told = ", ".join(f"{label} by match {match!r}" for match, label in sorted(examples.items()))
+        raise UsageError(
+            f"answers were counted as right in different ways: {told}.",
+            hint="Evaluate them alike: with or without `--rounded`, or with the same evaluate.match in the recipe.",
+        )
 
 
 def _rights(storage: Storage, folder: str) -> Rights:

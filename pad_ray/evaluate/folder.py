@@ -40,16 +40,17 @@ class Measurement:
 
     @property
     def student(self) -> str:
-        """The student in words, and what it was asked for where it was not trained to do it."""
+        """The student in words, what it was asked for where it was not trained to do it, and a lenient match."""
+        lenient = ", numbers rounded" if self.summary.get("match") == "rounded" else ""
         if self.round != UNTRAINED:
-            return f"round {self.round}"
+            return f"round {self.round}{lenient}"
         exemplars = len(self.summary.get("exemplars", ()))
         asked = {
             "direct": "answers directly",
             "zero_shot": "writes programs",
             "few_shot": f"programs after {exemplars or 'some'} example{'s' if exemplars != 1 else ''}",
         }
-        return f"untrained, {asked[self.prompt]}"
+        return f"untrained, {asked[self.prompt]}{lenient}"
 
     @property
     def executable(self) -> float | None:

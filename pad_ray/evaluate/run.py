@@ -25,7 +25,7 @@ from pad_ray.evaluate.asking import asking
 from pad_ray.evaluate.folder import read_json, write_answers
 from pad_ray.evaluate.metrics import GradedAnswer, summarise
 from pad_ray.flow.cluster import plain_errors
-from pad_ray.recipe import Decode, Prompt, SandboxSettings
+from pad_ray.recipe import Decode, Match, Prompt, SandboxSettings
 from pad_ray.records import Example, Problem
 from pad_ray.sandbox import Sandbox
 from pad_ray.storage import Storage, to_row
@@ -62,6 +62,8 @@ class EvaluateJob:
     """random: take only shape and tokenizer from the folder and draw the weights under `seed`."""
     seed: int = 0
     """Seed of sampling and of random weights."""
+    match: Match = "exact"
+    """When a number counts as the gold answer."""
     limit: int | None = None
     """Take only this many problems (the first ones)."""
     student_name: str = ""
@@ -161,6 +163,7 @@ def _facts(job: EvaluateJob, problems: Sequence[Problem]) -> dict[str, Any]:
         "problems": job.problems_name or job.problems,
         "seed": job.seed,
         "max_tokens": job.decode.max_tokens if programs else direct.MAX_TOKENS,
+        "match": job.match,
         "limit": job.limit,
         "problems_hash": _content_hash(problems),
     }
@@ -202,7 +205,7 @@ def _evaluate_here(pending: list[tuple[EvaluateJob, list[Problem]]]) -> Iterator
 
 def _sitting(job: EvaluateJob) -> tuple[Any, ...]:
     """Jobs that are alike in this go through the student together: large batches take far less time a row."""
-    return job.prompt, job.exemplars, job.decode, job.sandbox
+    return job.prompt, job.exemplars, job.decode, job.sandbox, job.match
 
 
 def _answer(
@@ -216,6 +219,7 @@ def _answer(
     engine.batch_size = size * (first.decode.samples if first.decode.kind == "vote" else 1)
     trained = (Path(first.student) / "pad_ray.json").is_file()
     way = asking(engine, first.prompt, first.exemplars, trained=trained)
+    rounded = first.match == "rounded"
     answers: list[list[GradedAnswer]] = [[] for _ in jobs]
     seconds = [0.0] * len(jobs)
     with ExitStack() as stack:
@@ -228,9 +232,9 @@ def _answer(
             places, problems = zip(*rows[start : start + size], strict=True)
             started = time.monotonic()
             if box is None:
-                graded = answer_directly(engine, problems, way)
+                graded = answer_directly(engine, problems, way, rounded=rounded)
             else:
-                graded = answer_batch(engine, box, problems, first.decode, first.seed, way)
+                graded = answer_batch(engine, box, problems, first.decode, first.seed, way, rounded=rounded)
             each = (time.monotonic() - started) / len(places)
             for place, answer in zip(places, graded, strict=True):
                 answers[place].append(answer)

@@ -27,6 +27,7 @@ def evaluate_student(
     samples: int,
     limit: int | None,
     seed: int,
+    rounded: bool = False,
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Write summary.json and answers.jsonl into `out` and return the summary; Ray must be connected.
@@ -48,6 +49,7 @@ def evaluate_student(
         decode=settings,
         sandbox=SandboxSettings(),
         seed=seed,
+        match="rounded" if rounded else "exact",
         limit=limit,
         student_name=student,
         problems_name=problems,

@@ -18,7 +18,7 @@ MAX_DIGITS = 1_500
 MAX_EXPONENT = 5_000
 MAX_ITEMS = 64
 MAX_DEPTH = 16
-_MINUS = str.maketrans({"−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-"})
+_SIGNS = str.maketrans({"−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "⁄": "/"})
 _NUMBER = re.compile(
     r"""(?P<sign>[-+]?)\s*(?:[$€£¥₹]\s*)?(?P<sign2>[-+]?)
         (?P<whole>\d{1,3}(?:,\d{3})+|\d+)?(?:\.(?P<part>\d*))?
@@ -28,6 +28,9 @@ _NUMBER = re.compile(
 )
 _FRACTION = re.compile(r"(?P<sign>[-+]?)(?:(?P<whole>\d+)\s+)?(?P<top>\d+)\s*/\s*(?P<bottom>\d+)", re.ASCII)
 _LEADING = re.compile(r"(?P<number>\S{1,40})\s+[^\W\d_]", re.ASCII)
+_NOT_A_DIGIT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉]")
+"""5² is not 52: what compatibility normalisation would turn into plain digits."""
+_MIXED = re.compile(r"(?<=\d)[¼½¾⅐-⅞↉]", re.ASCII)
 _TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
 _NOT_FINITE = frozenset({"inf", "infinity", "nan"})
 
@@ -95,13 +98,16 @@ def parse(text: str) -> Value:
 
 
 def _single(text: str) -> Value:
-    text = unicodedata.normalize("NFKC", text).translate(_MINUS).strip()
+    text = _plain(text)
     if not text:
         return Unreadable("empty")
+    if len(text) > MAX_TEXT:  # one ligature may stand for a whole phrase
+        return Unreadable("too long")
     number = _number(text)
     if number is not None:
         return number
-    words = " ".join(text.casefold().split()).strip("\"'`").rstrip(".!").strip()
+    words = " ".join(text.casefold().split())
+    words = words.strip("\"'`").rstrip(".!").strip() or words  # punctuation alone stays what it is
     if words.lstrip("+-") in _NOT_FINITE:
         return Unreadable("not finite")
     if words in _TRUE or words in _FALSE:
@@ -109,6 +115,15 @@ def _single(text: str) -> Value:
     found = _LEADING.match(words)
     leading = _number(found["number"]) if found else None
     return Text(words, leading if isinstance(leading, Number) else None)
+
+
+def _plain(text: str) -> str:
+    """The text in plain letters: full width, ½ and the several minus signs are written as on a keyboard."""
+    if text.isascii():
+        return text.strip()
+    form = "NFC" if _NOT_A_DIGIT.search(text) else "NFKC"
+    text = unicodedata.normalize(form, _MIXED.sub(r" \g<0>", text))
+    return text.translate(_SIGNS).strip()
 
 
 def _number(text: str) -> Number | Unreadable | None:

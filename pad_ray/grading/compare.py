@@ -2,7 +2,11 @@
 
 Numbers are compared exactly, within |value − gold| ≤ max(1e-3, 1e-6·|gold|). A percent sign on one side only is read
 either way: 50% is 50 as well as 0.5. A truth value (True, yes) never equals a number. Infinity and not-a-number equal
-nothing. Lists are compared place by place.
+nothing. Lists are compared place by place. The tolerance is the gold answer's: equality of numbers has a direction
+where both are beyond a thousand and just that far apart, and nowhere else.
+
+With `rounded`, the evaluation of the PaD paper: a number also equals the whole gold number that it rounds to (half to
+even). It only ever adds equal pairs, and is meant for figures to set beside the paper's, never for training data.
 """
 
 from __future__ import annotations
@@ -28,10 +32,7 @@ class Comparison(StrEnum):
 
 
 def compare(value_text: str, gold_text: str, *, rounded: bool = False) -> Comparison:
-    """Compare a canonical value with a gold answer.
-
-    With `rounded`, numbers are equal when they round to the same integer, as in the evaluation of the PaD paper.
-    """
+    """Compare a canonical value with a gold answer, exactly or `rounded` as in the PaD paper."""
     return _compare(parse(value_text), parse(gold_text), rounded)
 
 
@@ -63,25 +64,27 @@ def _compare_items(value: Items, gold: Items, rounded: bool) -> Comparison:
 
 def _number_and_unit(value: Value, gold: Value, rounded: bool) -> Comparison:
     """`5 apples` against `5` is undecided; every other pair of different kinds is different."""
-    for number, text in ((value, gold), (gold, value)):
-        if isinstance(number, Number) and isinstance(text, Text) and text.leading is not None:
-            same = _same_number(number, text.leading, rounded)
-            return Comparison.UNDECIDED if same else Comparison.DIFFERENT
+    one = value.leading if isinstance(value, Text) else value
+    other = gold.leading if isinstance(gold, Text) else gold
+    if isinstance(one, Number) and isinstance(other, Number) and _same_number(one, other, rounded):
+        return Comparison.UNDECIDED
     return Comparison.DIFFERENT
 
 
 def _same_number(value: Number, gold: Number, rounded: bool) -> bool:
-    readings = [(value.value, gold.value)]
-    if value.percent != gold.percent:
-        readings.append(
-            (value.value / 100 if value.percent else value.value, gold.value / 100 if gold.percent else gold.value)
-        )
-    return any(_close(one, other, rounded) for one, other in readings)
+    if rounded and gold.value.denominator == 1 and round(value.value) == gold.value:
+        return True
+    if _close(value.value, gold.value):
+        return True
+    # As a share of one: half is 50 % too.
+    return value.percent != gold.percent and _close(_share(value), _share(gold))
 
 
-def _close(value: Fraction, gold: Fraction, rounded: bool) -> bool:
-    if rounded:
-        return round(value) == round(gold)
+def _share(number: Number) -> Fraction:
+    return number.value / 100 if number.percent else number.value
+
+
+def _close(value: Fraction, gold: Fraction) -> bool:
     return abs(value - gold) <= max(ABSOLUTE, RELATIVE * abs(gold))
 
 

@@ -43,12 +43,14 @@ def execute_file(
     timeout_s: float,
     workers: int,
     level: str,
+    rounded: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, int]:
     """Run every program of `source`, write one row each to `target`. Returns how many had each outcome.
 
-    `on_progress(done, total)` is called as rows are written. The target appears whole or not at all. Raises
-    ProblemError for a line that is no row, before anything runs; SandboxError if `level` cannot be reached.
+    With `rounded`, numbers are matched as in the PaD paper. `on_progress(done, total)` is called as rows are written.
+    The target appears whole or not at all. Raises ProblemError for a line that is no row, before anything runs;
+    SandboxError if `level` cannot be reached.
     """
     if workers < 1:
         raise UsageError(f"workers is {workers}.", hint="At least one sandbox must run.")
@@ -61,7 +63,7 @@ def execute_file(
         temporary = stack.enter_context(writing(target.absolute()))
         output = stack.enter_context(temporary.open("w", encoding="utf-8", errors="backslashreplace"))
         boxes = [stack.enter_context(Sandbox(level=level, timeout_s=timeout_s, confirm=True)) for _ in range(workers)]
-        for results in _executed(read_rows(source), boxes):
+        for results in _executed(read_rows(source), boxes, rounded):
             for result in results:
                 counts[result["outcome"]] += 1
                 output.write(json.dumps(result, ensure_ascii=False) + "\n")
@@ -83,7 +85,7 @@ def read_rows(source: Path) -> Iterator[Row]:
         yield Row(row["id"], program, None if answer is None else str(answer), entry)
 
 
-def _executed(rows: Iterable[Row], boxes: list[Sandbox]) -> Iterator[list[dict[str, Any]]]:
+def _executed(rows: Iterable[Row], boxes: list[Sandbox], rounded: bool) -> Iterator[list[dict[str, Any]]]:
     """Results chunk by chunk in the order of the rows, each chunk run by whichever sandbox is free."""
     free: queue.SimpleQueue[Sandbox] = queue.SimpleQueue()
     for box in boxes:
@@ -93,7 +95,7 @@ def _executed(rows: Iterable[Row], boxes: list[Sandbox]) -> Iterator[list[dict[s
     pool = ThreadPoolExecutor(len(boxes))
     try:
         while chunk := list(islice(rows, CHUNK)):
-            running.append(pool.submit(_execute_chunk, free, chunk))
+            running.append(pool.submit(_execute_chunk, free, chunk, rounded))
             if len(running) >= _AHEAD * len(boxes):
                 yield running.popleft().result()
         while running:
@@ -106,7 +108,7 @@ def _executed(rows: Iterable[Row], boxes: list[Sandbox]) -> Iterator[list[dict[s
         pool.shutdown(cancel_futures=True)
 
 
-def _execute_chunk(free: queue.SimpleQueue[Sandbox], rows: list[Row]) -> list[dict[str, Any]]:
+def _execute_chunk(free: queue.SimpleQueue[Sandbox], rows: list[Row], rounded: bool) -> list[dict[str, Any]]:
     box = free.get()
     try:
         executions = box.run([row.program for row in rows], entry=[row.entry for row in rows])
@@ -114,7 +116,7 @@ def _execute_chunk(free: queue.SimpleQueue[Sandbox], rows: list[Row]) -> list[di
         free.put(box)
     results: list[dict[str, Any]] = []
     for row, execution in zip(rows, executions, strict=True):
-        outcome, value, detail = judge(execution, row.answer)
+        outcome, value, detail = judge(execution, row.answer, rounded=rounded)
         seconds = round(execution.seconds, 6)
         results.append(
             {

@@ -26,10 +26,13 @@ class Judgement(NamedTuple):
     """What the sandbox said; never the gold answer, since a student may read it."""
 
 
-def judge(execution: Execution, gold: str | None) -> Judgement:
-    """Judge one execution. Without a gold answer a value stays `ok`; what did not end in a value stays what it is."""
+def judge(execution: Execution, gold: str | None, *, rounded: bool = False) -> Judgement:
+    """Judge one execution, exactly or `rounded` (see `compare`).
+
+    Without a gold answer a value stays `ok`; what did not end in a value stays what it is.
+    """
     if execution.outcome is not Outcome.OK:
         return Judgement(execution.outcome, None, execution.detail)
     if gold is None:
         return Judgement(Outcome.OK, execution.value, execution.detail)
-    return Judgement(MEANING[compare(execution.value, gold)], execution.value, execution.detail)
+    return Judgement(MEANING[compare(execution.value, gold, rounded=rounded)], execution.value, execution.detail)

@@ -102,6 +102,7 @@ def jobs_of(run: Run, round_: int) -> list[EvaluateJob]:
             exemplars=exemplars if prompt == "few_shot" else (),
             init="pretrained" if trained else recipe.student.init,
             seed=recipe.seed,
+            match=recipe.evaluate.match,
             limit=run.sizes.questions if run.sizes else None,
             student_name=f"round {round_}" if trained else f"untrained {recipe.student.model}",
             problems_name=suite,

@@ -92,6 +92,7 @@ def test_help_lists_every_command_and_debug_each_with_a_whole_sentence() -> None
         (["execute", "x", "y", "--timeout", "0"], "--timeout: 0 is no time limit. Give seconds above 0"),
         (["execute", "x", "y", "--timeout", "nan"], "--timeout: nan is no time limit"),
         (["evaluate", "--student", "x"], "--problems and --out"),
+        (["evaluate", "quick", "--rounded"], "--rounded goes with --student. A run's recipe says it"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_one_sentence(tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -223,3 +224,5 @@ def test_an_evaluation_is_summed_up_in_two_lines() -> None:
         "12 of 20 questions right: 60.0 % (95 % interval 38.7 – 78.1); 95.0 % of the programs ran to their end.",
         "1,234 tokens in 1 min 15 s. Every answer: out/answers.jsonl; these figures: out/summary.json",
     ]
+    lenient = evaluation_lines({**summary, "tokens": 1234, "seconds": 75.2, "match": "rounded"}, Path("out"))
+    assert lenient.startswith("12 of 20 questions right, numbers rounded: 60.0 %")

@@ -55,7 +55,8 @@ def test_what_works_here_is_found_to_work(tmp_path: Path) -> None:
     assert all(set(row) == {"check", "state", "found", "mend"} for row in found.values())
     assert all(row["mend"] for row in found.values() if row["state"] != "ok")
     assert {found[name]["state"] for name in ("ray", "sandbox", "torch", "deepspeed")} == {"ok"}
-    assert "strict" in found["sandbox"]["found"]
+    for layer in ("strict: ", "process", "limits", "seccomp", "language", "landlock"):
+        assert layer in found["sandbox"]["found"]
     assert result.returncode == any(row["state"] == "problem" for row in found.values())
 
 

@@ -36,7 +36,15 @@ def write_evaluation(storage: Storage, folder: str, suite: str, right: list[bool
         for number, correct in enumerate(right)
     ]
     write_answers(storage, folder, answers)
-    facts = {"decode": "greedy", "student": "s", "problems": suite, "seed": 3, "max_tokens": 64, **facts}
+    facts = {
+        "decode": "greedy",
+        "student": "s",
+        "problems": suite,
+        "seed": 3,
+        "max_tokens": 64,
+        "match": "exact",
+        **facts,
+    }
     summary = summarise(answers, seconds=2.0, **facts)
     storage.write(f"{folder}/summary.json", json.dumps(summary).encode())
 

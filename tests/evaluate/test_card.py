@@ -71,6 +71,14 @@ def test_the_figures_are_those_of_the_summaries(finished_run: Path) -> None:
     assert "round 1: no clear difference from the best baseline (untrained, programs after 4 examples)" in text
 
 
+def test_a_lenient_match_is_said_and_an_exact_one_is_silent(finished_run: Path) -> None:
+    assert "rounds to a whole gold answer" not in card(finished_run)
+    for folder in (finished_run / "base/eval/sum.u-1/direct", finished_run / "round-1/eval/sum.u-1"):
+        summary = json.loads((folder / "summary.json").read_text())
+        (folder / "summary.json").write_text(json.dumps(summary | {"match": "rounded"}))
+    assert "rounds to a whole gold answer" in card(finished_run)
+
+
 def test_the_card_says_what_the_student_was_made_of(finished_run: Path) -> None:
     text = card(finished_run)
     manifest = json.loads((finished_run / "manifest.json").read_text())

@@ -14,8 +14,8 @@ from pad_ray.storage import Storage
 from tests.evaluate.fabricated_run import write_evaluation
 
 
-def evaluation(folder: Path, suite: str, right: list[bool]) -> Path:
-    write_evaluation(Storage(folder), ".", suite, right)
+def evaluation(folder: Path, suite: str, right: list[bool], **facts: str) -> Path:
+    write_evaluation(Storage(folder), ".", suite, right, **facts)
     return folder / "summary.json"
 
 
@@ -62,6 +62,16 @@ def test_the_same_numbers_under_other_questions_are_not_the_same_problems(tmp_pa
     storage.write("answers.jsonl", lines)
     with pytest.raises(UsageError, match="shares no problem"):
         compare([one, two])
+
+
+def test_a_lenient_match_is_never_compared_with_an_exact_one(tmp_path: Path, finished_run: Path) -> None:
+    exact = evaluation(tmp_path / "exact", "sum.u-1", [True] * 6)
+    lenient = evaluation(tmp_path / "lenient", "sum.u-1", [True] * 6, match="rounded")
+    for paths in ([exact, lenient], [lenient, exact], [finished_run, lenient]):
+        with pytest.raises(UsageError, match=r"by match 'exact', .*lenient by match 'rounded'") as refusal:
+            compare(paths)
+        assert "--rounded" in refusal.value.hint
+    assert compare([lenient, evaluation(tmp_path / "too", "sum.u-1", [True] * 6, match="rounded")])
 
 
 def test_what_holds_no_evaluation_is_refused_by_name(tmp_path: Path, finished_run: Path) -> None:

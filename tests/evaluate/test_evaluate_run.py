@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pad_ray.decode.engine import Completion
 from pad_ray.errors import ProblemError, StudentError, UsageError
-from pad_ray.evaluate.answer import answer_batch
+from pad_ray.evaluate.answer import answer_batch, answer_directly
 from pad_ray.evaluate.asking import Asking
 from pad_ray.evaluate.folder import read_answers
 from pad_ray.evaluate.run import EvaluateJob, evaluate
@@ -85,6 +85,20 @@ def test_a_program_cut_at_its_limit_is_not_executed() -> None:
     assert answer.outcome is Outcome.TRUNCATED and answer.answer is None
 
 
+def test_numbers_are_rounded_only_when_asked_for() -> None:
+    close = "def solution():\n    return 7.4\n"
+    with Sandbox(level="unsafe") as box:
+        outcomes = [
+            answer_batch(Scripted(close), box, [problem(0)], Decode(), 0, PLAIN, rounded=rounded)[0].outcome
+            for rounded in (False, True)
+        ]
+    assert outcomes == [Outcome.WRONG_ANSWER, Outcome.CORRECT]
+    outcomes = [
+        answer_directly(Scripted("7.4"), [problem(0)], PLAIN, rounded=rounded)[0].outcome for rounded in (False, True)
+    ]
+    assert outcomes == [Outcome.WRONG_ANSWER, Outcome.CORRECT]
+
+
 def test_the_majority_answers_even_against_the_gold() -> None:
     engine = Scripted(RIGHT, WRONG, WRONG, BROKEN, RIGHT, RIGHT)
     decode = Decode(kind="vote", samples=3, temperature=0.9)
@@ -145,7 +159,7 @@ def test_a_student_is_measured_once_and_its_answers_are_kept(tmp_path: Path) -> 
     assert list(dict.fromkeys(steps)) == [(0, 3), (2, 3), (3, 3)]
     assert (summary["n"], summary["correct"]) == (3, summary["outcomes"]["correct"])
     assert (summary["decode"], summary["problems"], summary["student"]) == ("greedy", "easy", "round-0/student")
-    assert summary["prompt"] == "zero_shot"
+    assert (summary["prompt"], summary["match"]) == ("zero_shot", "exact")
     assert summary["max_tokens"] == 48 and summary["seed"] == 0 and summary["seconds"] > 0
     assert summary == json.loads(storage.read("round-0/eval/easy/summary.json"))
     answers = read_answers(storage, "round-0/eval/easy")
@@ -157,6 +171,8 @@ def test_a_student_is_measured_once_and_its_answers_are_kept(tmp_path: Path) -> 
     # But another question is never answered with an old result.
     with pytest.raises(UsageError, match=r"holds another evaluation .*seed: 0 there, 1 now"):
         evaluate(job(storage.root, student, limit=3, seed=1))
+    with pytest.raises(UsageError, match=r"holds another evaluation .*match: 'exact' there, 'rounded' now"):
+        evaluate(job(storage.root, student, limit=3, match="rounded"))
     storage.write_rows("problems/eval/easy.parquet", Problem, [*problems[:2], problem(2, answer="8")])
     with pytest.raises(UsageError, match=r"holds another evaluation \(problems_hash: "):
         evaluate(job(storage.root, student, limit=3))

@@ -38,6 +38,11 @@ def test_every_student_has_its_accuracy_with_interval_and_n(finished_run: Path) 
     assert "round 1 4/6 66.7 % 30.0 – 90.3 66.7 %" in found
 
 
+def test_a_lenient_match_is_told_beside_the_figure(finished_run: Path) -> None:
+    write_evaluation(Storage(finished_run), "round-1/eval/sum.u-1", "sum.u-1", [True] * 6, match="rounded")
+    assert "round 1, numbers rounded 6/6 100.0 % 61.0 – 100.0 100.0 %" in rows(printed(finished_run))
+
+
 def test_the_last_student_is_compared_with_the_best_baseline_in_words(finished_run: Path) -> None:
     low, high = (f"{100 * bound:+.1f}" for bound in newcombe(1, 3, 0, 2))
     said = (

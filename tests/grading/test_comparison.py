@@ -68,9 +68,3 @@ def test_any_two_texts_are_compared_without_error(value: str, gold: str) -> None
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_equality_has_no_direction_for_words_and_truths(value: str, gold: str) -> None:
     assert (compare(value, gold) is EQUAL) == (compare(gold, value) is EQUAL)
-
-
-def test_rounding_is_only_used_when_asked_for() -> None:
-    assert compare("17.6", "18") is DIFFERENT
-    assert compare("17.6", "18", rounded=True) is EQUAL
-    assert compare("17.4", "18", rounded=True) is DIFFERENT

@@ -46,6 +46,12 @@ def test_each_row_is_executed_judged_and_written_in_order(tmp_path: Path) -> Non
     assert {row["sandbox"] for row in written} <= {"strict", "degraded", "unsafe"}
 
 
+def test_numbers_are_rounded_only_when_asked_for(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", [{"id": 1, "program": "ans = 17.6", "answer": "18"}])
+    assert run(source, tmp_path / "out.jsonl") == {"wrong_answer": 1}
+    assert run(source, tmp_path / "out.jsonl", rounded=True) == {"correct": 1}
+
+
 def test_order_holds_across_workers_and_chunks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execute, "CHUNK", 7)
     rows = [{"id": i, "program": f"ans = {i}" + "\nfor _ in range(99999): pass" * (i % 5 == 0)} for i in range(100)]

@@ -23,6 +23,11 @@ def test_a_value_is_judged_against_the_gold_answer(value: str, gold: str | None,
     assert judge(Execution(Outcome.OK, value), gold) == (outcome, value, "")
 
 
+def test_rounding_is_only_used_when_asked_for() -> None:
+    assert judge(Execution(Outcome.OK, "17.6"), "18").outcome is Outcome.WRONG_ANSWER
+    assert judge(Execution(Outcome.OK, "17.6"), "18", rounded=True).outcome is Outcome.CORRECT
+
+
 @pytest.mark.parametrize("outcome", [outcome for outcome in Outcome if outcome is not Outcome.OK])
 def test_other_endings_keep_outcome_and_detail_whatever_the_gold(outcome: Outcome) -> None:
     assert judge(Execution(outcome, detail="why"), "72") == (outcome, None, "why")

@@ -110,6 +110,9 @@ def test_it_says_where_it_is_and_how_to_ask(service: Service) -> None:
 def test_health_shows_a_strict_sandbox(service: Service) -> None:
     health = httpx.get(f"{service.url}/healthz").json()
     assert (health["status"], health["sandbox"]["level"]) == ("ok", "strict")
+    layers = health["sandbox"]["layers"]
+    assert {layers[name] for name in ("process", "limits", "seccomp", "language")} == {"active"}
+    assert layers["landlock"] in ("active", "absent")
     assert health["version"] == __version__ and health["student"].endswith("student")
 
 

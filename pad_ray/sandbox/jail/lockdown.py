@@ -90,7 +90,7 @@ def install_seccomp(program: bytes) -> str:
     """Install a filter for good. Returns why it failed, or ''."""
     number = syscalls.machine_call("seccomp")
     if not _LINUX or number is None:
-        return "no table of system calls for this machine"
+        return f"no table of system calls for this machine ({syscalls.machine()})"
     buffer = ctypes.create_string_buffer(program, len(program))
     described = _FilterProgram(len(program) // 8, ctypes.addressof(buffer))
     failed = _libc.syscall(number, _SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(described))

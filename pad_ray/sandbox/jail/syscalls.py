@@ -46,9 +46,14 @@ _FIRST_X32_CALL = 0x40000000
 _PROT_EXEC = 4
 
 
+def machine() -> str:
+    """What this process runs on: the word of the kernel, unless the process is a 32-bit one with other numbers."""
+    return platform.machine() if struct.calcsize("P") == 8 else f"{platform.machine()} with 32-bit pointers"
+
+
 def machine_call(name: str) -> int | None:
     """Number of a system call on this machine, or None."""
-    _, table = _MACHINES.get(platform.machine(), (0, {}))
+    _, table = _MACHINES.get(machine(), (0, {}))
     return table.get(name)
 
 
@@ -63,11 +68,11 @@ def supervisor_filter() -> bytes:
 
 
 def _program(names: tuple[str, ...], only_descriptor: dict[str, int]) -> bytes:
-    if platform.machine() not in _MACHINES:
+    if machine() not in _MACHINES:
         return b""
-    arch, numbers = _MACHINES[platform.machine()]
+    arch, numbers = _MACHINES[machine()]
     code = [_op(_LOAD, _ARCH), _op(_IF_EQUAL, arch, 1, 0), _op(_RETURN, _KILL), _op(_LOAD, _NUMBER)]
-    if platform.machine() == "x86_64":
+    if machine() == "x86_64":
         code += [_op(_IF_GREATER_EQUAL, _FIRST_X32_CALL, 0, 1), _op(_RETURN, _KILL)]
     for name in names:
         number = numbers.get(name)

@@ -45,7 +45,9 @@ def _plain(value: Any) -> Any:
     if value is None or kind in _EXACT:
         return value
     if hasattr(value, "tolist"):
-        return value.tolist()
+        value = value.tolist()
+        if type(value) in _EXACT:
+            return value
     if isinstance(value, numbers.Rational):
         top, bottom = int(value.numerator), int(value.denominator)
         return top if bottom == 1 else Fraction(top, bottom)
@@ -68,10 +70,13 @@ def _scalar(value: Any) -> str:
         if type(top) is not int or type(bottom) is not int or top.bit_length() + bottom.bit_length() > MAX_BITS:
             raise NoAnswer("big")
         return str(top) if bottom == 1 else f"{top}/{bottom}"
-    if kind is Decimal:
-        return Decimal.__str__(value)[:MAX_TEXT]
-    if kind is str:
-        return value[:MAX_TEXT].encode("utf-8", "backslashreplace").decode()
+    if kind is Decimal and value.is_nan():
+        return "nan"  # whichever of its several spellings
+    if kind is Decimal or kind is str:
+        text = str(value)
+        if len(text) > MAX_TEXT:
+            raise NoAnswer("big")
+        return text.encode("utf-8", "backslashreplace").decode()
     raise NoAnswer("odd")
 
 
