@@ -43,9 +43,12 @@ class Sampler:
         requests = work.requests[item["start"] : item["stop"]]
         known = work.samples | self._journals.finished(work.number)
         samples = {id_: known[id_] for id_ in (request.sample_id for request in requests) if settled(known.get(id_))}
-        for sample in self._teacher.sample([request for request in requests if request.sample_id not in samples]):
-            samples[sample.sample_id] = replace(sample, worker=self._journals.worker)
-            self._journals.append(work.number, samples[sample.sample_id])
+        try:
+            for sample in self._teacher.sample([request for request in requests if request.sample_id not in samples]):
+                samples[sample.sample_id] = replace(sample, worker=self._journals.worker)
+                self._journals.append(work.number, samples[sample.sample_id])
+        finally:
+            self._journals.flush()
         return work.to_judge([samples[request.sample_id] for request in requests])
 
     def _open(self, number: int) -> ShardRows:
@@ -78,6 +81,7 @@ class Judge:
         for shard, verdict in self._judge(todo):
             self._journals.append(shard, verdict)
             verdicts[verdict.sample_id] = verdict
+        self._journals.flush()
         return {"outcome": [verdicts[sample.sample_id].outcome.value for sample in samples]}
 
     def _judge(self, rows: list[tuple[int, Sample, str]]) -> Iterator[tuple[int, Verdict]]:
@@ -126,6 +130,10 @@ class _Journals:
 
     def append(self, shard: int, row: Any) -> None:
         self._writer.append(shard, row)
+
+    def flush(self) -> None:
+        """Bring every row to where other machines see it, before a slice counts as done."""
+        self._writer.flush()
 
     def finished(self, shard: int) -> dict[str, Any]:
         """Everything that any actor finished in a shard so far, by sample id; only the latest shard is kept."""

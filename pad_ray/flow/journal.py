@@ -1,7 +1,8 @@
 """Append-only journals: a finished row survives whatever happens to the process that made it.
 
 One file per shard and actor, one JSON line and one write(2) per row. A line torn by a crash can only be the last of
-its file and is ignored. Compaction turns the journals of a shard into its parquet file.
+its file and is ignored. Compaction turns the journals of a shard into its parquet file. How they come into a bucket is
+said in `segments`.
 
 Journals of samples that cost money also hold reservations: a line before each call, settled by the sample that follows.
 """
@@ -13,9 +14,9 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
+from pad_ray.flow.segments import Uploads, appended
 from pad_ray.storage import Storage, from_row, to_row
 
 FSYNC_S = 2.0
@@ -70,16 +71,26 @@ class JournalWriter:
         self._storage, self._round, self._noun, self._worker = storage, round_, noun, worker
         self._files: dict[int, int] = {}
         self._synced = time.monotonic()
+        self._uploads = Uploads(storage) if storage.remote else None
 
     def append(self, shard: int, record: Any) -> None:
         """Write one row or reservation. When this returns it survives SIGKILL, some seconds later the loss of power."""
-        if shard not in self._files:
-            path = self._storage.path(f"{journal_folder(self._round, self._noun, shard)}/{self._worker}.jsonl")
+        first = shard not in self._files
+        name = f"{journal_folder(self._round, self._noun, shard)}/{self._worker}.jsonl"
+        if first:
+            path = self._storage.path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             self._files[shard] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         _write_all(self._files[shard], f"{encode(record)}\n".encode())
+        if first and self._uploads:
+            self._uploads.add(name)
         if time.monotonic() - self._synced > FSYNC_S:
             self.sync()
+
+    def flush(self) -> None:
+        """Bring everything written so far to where other machines see it. Raises StorageError."""
+        if self._uploads:
+            self._uploads.flush()
 
     def sync(self) -> None:
         """Force everything written so far to the disk."""
@@ -100,26 +111,14 @@ class JournalReader:
 
     def new_rows(self) -> Iterator[Any]:
         """Rows that were finished since the last call."""
-        for name in self._storage.names(self._folder, ".jsonl"):
-            yield from self._tail(self._storage.path(name), name)
-
-    def _tail(self, path: Path, name: str) -> Iterator[Any]:
-        offset = self._offsets.get(name, 0)
-        if path.stat().st_size <= offset:
-            return
-        with path.open("rb") as file:
-            file.seek(offset)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                offset += len(line)
+        for worker, data in appended(self._storage, self._folder, self._offsets):
+            for line in data.splitlines():
                 if line.startswith(_RESERVED):
                     self._reserve(decode(Reservation, line))
                     continue
                 row = decode(self._kind, line)
-                self.unsettled.pop((path.stem, row.sample_id), None)
+                self.unsettled.pop((worker, row.sample_id), None)
                 yield row
-        self._offsets[name] = offset
 
     def _reserve(self, one: Reservation) -> None:
         key = (one.worker, one.reserved)
