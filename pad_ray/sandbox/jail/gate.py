@@ -33,14 +33,17 @@ _SAFE_TYPES: tuple[type, ...] = (
 )  # fmt: skip
 _DOORS = frozenset({"sys", "os", "format_map", "now", "today", "utcnow"})
 _IMPORT = dis.opmap["IMPORT_NAME"]
+_STAR = ("*",)
+"""Told by its constant: what `import *` compiles to is another thing in every version of Python."""
 
 
 def _any_of(*operations: str) -> re.Pattern[bytes]:
-    known = bytes(dis.opmap[name] for name in operations if name in dis.opmap)
+    # A version may lack one, or know it only while it compiles (over 255).
+    known = bytes(dis.opmap[name] for name in operations if dis.opmap.get(name, 256) < 256)
     return re.compile(b"[" + re.escape(known) + b"]")
 
 
-_ESCAPES = _any_of("STORE_ATTR", "DELETE_ATTR", "IMPORT_STAR", "LOAD_BUILD_CLASS", "MATCH_CLASS")
+_ESCAPES = _any_of("STORE_ATTR", "DELETE_ATTR", "LOAD_BUILD_CLASS", "MATCH_CLASS")
 _IMPORTS = _any_of("IMPORT_NAME")
 _NAMED = _any_of("IMPORT_NAME", "LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "IMPORT_FROM")
 
@@ -84,10 +87,12 @@ class Gate:
 
 
 def _harmless_text(constant: Any) -> bool:
-    """No dunder in a text, nor in one within a tuple."""
+    """No dunder in a text, nor in one within a tuple; no star import, whose names nobody could see."""
     if type(constant) is str:
         return "__" not in constant
-    return type(constant) not in (tuple, frozenset) or all(map(_harmless_text, cast("tuple[Any, ...]", constant)))
+    if type(constant) not in (tuple, frozenset):
+        return True
+    return constant != _STAR and all(map(_harmless_text, cast("tuple[Any, ...]", constant)))
 
 
 def _harmless_names(modules: frozenset[str]) -> frozenset[str]:
