@@ -49,7 +49,7 @@ class Manifest(BaseModel):
     updated: str = Field(default_factory=lambda: _now())
     stages: list[Stage] = Field(default_factory=list[Stage])
     facts: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """Machine, versions and sandbox level."""
+    """Machine, versions, sandbox level and layers."""
 
     def find(self, round_: int, name: StageName) -> Stage | None:
         """The record of one stage, if it was ever started."""

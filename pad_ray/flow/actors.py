@@ -82,7 +82,11 @@ class Judge:
             self._journals.append(shard, verdict)
             verdicts[verdict.sample_id] = verdict
         self._journals.flush()
-        return {"outcome": [verdicts[sample.sample_id].outcome.value for sample in samples]}
+        layers = ", ".join(f"{name} {state}" for name, state in self._box.report["layers"].items())
+        return {
+            "outcome": [verdicts[sample.sample_id].outcome.value for sample in samples],
+            "layers": [layers] * len(samples),
+        }
 
     def _judge(self, rows: list[tuple[int, Sample, str]]) -> Iterator[tuple[int, Verdict]]:
         parsed = [self._thought.parse(sample.text, sample.finish_reason) for _, sample, _ in rows]

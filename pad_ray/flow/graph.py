@@ -36,8 +36,8 @@ def stream(
     sample: bool,
     judge: bool,
     on_rows: Callable[[list[str]], None],
-) -> None:
-    """Sample and judge whatever the shards still lack.
+) -> set[str]:
+    """Sample and judge whatever the shards still lack. Returns what the judges' sandboxes consist of, layer by layer.
 
     `student` is the folder that teacher `student` loads, `todo` the number of rows expected; `on_rows` gets the
     outcomes as they come (without judging: the word `sampled`).
@@ -73,8 +73,11 @@ def stream(
             compute=ray.data.ActorPoolStrategy(size=recipe.sandbox.workers),
             num_cpus=1,
         )
+    layers: set[str] = set()
     for batch in rows.iter_batches(batch_size=None, prefetch_batches=0):
+        layers.update(map(str, batch["layers"]) if judge else ())
         on_rows([str(outcome) for outcome in batch["outcome"]] if judge else ["sampled"] * len(batch["shard"]))
+    return layers
 
 
 def _slices(shard: Shard, step: int) -> list[dict[str, int]]:

@@ -42,7 +42,7 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
                 outcomes.update(rows)
                 bar.advance(len(rows), f"{outcomes['correct']} correct" if judge else "")
 
-            stream(
+            layers = stream(
                 cut,
                 run.recipe,
                 student=teaching_student(run, round_),
@@ -55,6 +55,8 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
         for stage in stages:
             _record(stage, before, after)
         run.manifest.facts["sandbox"] = sorted(after["levels"])
+        if layers:
+            run.manifest.facts["sandbox_layers"] = sorted(layers)
 
 
 def _record(stage: Stage, before: dict[str, Any], after: dict[str, Any]) -> None:

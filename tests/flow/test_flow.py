@@ -90,7 +90,9 @@ def test_one_stream_samples_judges_and_shares_the_work(recipe: Recipe, tmp_path:
     assert [row.sample_id for row in samples] == [row.sample_id for row in verdicts] == planned
     assert len({row.worker for row in samples}) >= 2
     assert len({row.worker for row in verdicts}) >= 2
-    assert {row.sandbox for row in verdicts} == {"strict"}
+    assert {row.sandbox for row in verdicts} == set(found["facts"]["sandbox"]) == {"strict"}
+    (layers,) = found["facts"]["sandbox_layers"]
+    assert all(f"{name} active" in layers for name in ("process", "limits", "seccomp", "language"))
     # Again: nothing is asked, nothing is judged.
     again = {stage["stage"]: (stage["new"], stage["reused"]) for stage in sample_stage(recipe, run)["stages"]}
     assert again == {"plan": (0, 48), "sample": (0, 48), "judge": (0, 48)}
