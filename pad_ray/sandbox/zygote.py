@@ -127,9 +127,11 @@ class Zygote:
         confirm: bool,
         answered: dict[int, frames.Frame],
     ) -> None:
-        request = json.dumps({"jobs": list(jobs), "lane": lane, "timeout": timeout, "confirm": confirm}).encode()
+        texts = [text.encode("utf-8", "surrogatepass") for program, entry in jobs for text in (entry, program)]
+        sizes = [(len(entry), len(program)) for entry, program in zip(texts[::2], texts[1::2], strict=True)]
+        request = json.dumps({"sizes": sizes, "lane": lane, "timeout": timeout, "confirm": confirm}).encode()
         self._deadline = time.monotonic() + len(jobs) * (timeout + 0.5) * (2 if confirm else 1) + 5
-        self._write(len(request).to_bytes(4, "little") + request)
+        self._write(len(request).to_bytes(4, "little") + request + b"".join(texts))
         while len(answered) < len(jobs):
             try:
                 found = frames.decode(self._buffer, 0)

@@ -128,12 +128,19 @@ def test_hostile_programs_reach_nothing(
         assert box.restarts == 0
 
 
-def test_a_child_never_sees_what_an_earlier_child_left(strict_box: Sandbox) -> None:
+def test_a_lone_program_finds_nothing_of_those_before_it() -> None:
     look = """import statistics
-mmap = statistics.sys.modules['mmap'].mmap
-pages = [item for item in statistics.sys.modules['gc'].get_objects() if type(item) is mmap]
-ans = str(any(b'precious' in bytes(page[:]) for page in pages)) + str(len(pages))
+gc, word = statistics.sys.modules['gc'], ''.join(['prec', 'ious'])
+seen, found, waiting = set(), set(), gc.get_objects()
+while waiting:
+    item = waiting.pop()
+    if id(item) not in seen:
+        seen.add(id(item))
+        waiting += gc.get_referents(item)
+        if type(item) in (str, bytes) and word in str(item) and 'seen, found' not in str(item) and item is not word:
+            found.add(str(item))
+ans = str(sorted(found))
 """
-    first, _, last = strict_box.run([look, "ans = 'precious'", look], lane="solo")
-    assert first.outcome is Outcome.OK
-    assert last.value.startswith("False")
+    with Sandbox(level="unsafe", timeout_s=5.0) as box:
+        for programs in ([look, "ans = 'precious'", look], [look]):
+            assert [found.value for found in box.run(programs, lane="solo")] in (["[]", "precious", "[]"], ["[]"])

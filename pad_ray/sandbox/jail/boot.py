@@ -18,7 +18,8 @@ from typing import Any
 
 from . import child, language, lockdown, science, selftest, syscalls
 from .interpret import Interpreter
-from .supervisor import LENGTH, Supervisor, send
+from .pipes import LENGTH, send
+from .supervisor import Supervisor
 
 ACTIVE, ABSENT, OFF = "active", "absent", "off: switched off by a test"
 _ENVIRONMENT = frozenset({"PYTHONHASHSEED", "LC_ALL", "LC_CTYPE", "TZ", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"})

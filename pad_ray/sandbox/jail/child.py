@@ -28,7 +28,7 @@ CPU_SHARE = 0.7
 """CPU time decides, at this share of the limit. Wall time is the backstop: a loaded machine is no slow program."""
 MEMORY_BYTES = 512 << 20
 _FREE_BYTES = 448 << 20
-_WORK_HEAD = struct.Struct("<dHI")
+_WORK_HEAD = struct.Struct("<dIII")
 _ROOM = frames.HEADER.size + frames.MAX_VALUE + frames.MAX_DETAIL
 _WARM_UP = """import math
 def solution():
@@ -41,10 +41,15 @@ def solution():
 
 
 class Job(NamedTuple):
-    """One program and the function or variable that holds its answer."""
+    """One program: its place in the request, and where its two texts stand among the request's texts.
 
-    program: str
-    entry: str
+    First the function or variable that holds its answer, from `start`, then the program, from `middle` to `end`.
+    """
+
+    place: int
+    start: int
+    middle: int
+    end: int
 
 
 class Limits(NamedTuple):
@@ -56,9 +61,9 @@ class Limits(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What one child runs: jobs with their index in the request, each for `timeout` seconds."""
+    """What one child runs: jobs, each for `timeout` seconds."""
 
-    jobs: Sequence[tuple[int, Job]]
+    jobs: Sequence[Job]
     timeout: float
     shared: bool
 
@@ -78,16 +83,18 @@ def give_up(limits: Limits, bell: int, work: int = -1) -> None:
         os._exit(NO_SECCOMP)
 
 
-def run_plan(interpreter: Interpreter, limits: Limits, plan: Plan, pages: mmap) -> None:
+def run_plan(interpreter: Interpreter, limits: Limits, plan: Plan, texts: mmap | bytes, pages: mmap) -> None:
     """Run the jobs of a plan; every result is complete in the pages before the count says so."""
     gc.disable()  # a neighbour's garbage must not be destroyed on this program's time
     clock, arm = time.perf_counter, timers(plan.timeout, limits.off)
     used = PAGES_HEAD.size
-    for done, (index, job) in enumerate(plan.jobs, 1):
+    for done, job in enumerate(plan.jobs, 1):
+        entry = texts[job.start : job.middle].decode("utf-8", "surrogatepass")
+        program = texts[job.middle : job.end].decode("utf-8", "surrogatepass")
         arm()
         started = clock()
-        ending = interpreter.run(job.program, job.entry, shared=plan.shared)
-        frame = frames.encode(frames.Frame(index, *ending, clock() - started))
+        ending = interpreter.run(program, entry, shared=plan.shared)
+        frame = frames.encode(frames.Frame(job.place, *ending, clock() - started))
         pages[used : used + len(frame)] = frame
         used += len(frame)
         pages[: PAGES_HEAD.size] = PAGES_HEAD.pack(used, done)
@@ -96,20 +103,22 @@ def run_plan(interpreter: Interpreter, limits: Limits, plan: Plan, pages: mmap) 
     ring()
 
 
-def run_spare(interpreter: Interpreter, limits: Limits, pages: mmap) -> None:
-    """Touch what a run will touch, so that the page faults are paid now; then wait for the one program."""
-    interpreter.run(_WARM_UP, "", shared=False)
-    timeout, entry_size, program_size = _WORK_HEAD.unpack(_read(_WORK_HEAD.size))
-    entry = _read(entry_size).decode("utf-8", "surrogatepass")
-    program = _read(program_size).decode("utf-8", "surrogatepass")
-    run_plan(interpreter, limits, Plan([(0, Job(program, entry))], timeout, shared=False), pages)
+def run_order(interpreter: Interpreter, limits: Limits, pages: mmap, *, warm: bool) -> None:
+    """Wait for one program on the pipe and run it.
+
+    When warm, first touch what a run will touch, so that the page faults are paid before the program comes.
+    """
+    if warm:
+        interpreter.run(_WARM_UP, "", shared=False)
+    timeout, index, entry_size, program_size = _WORK_HEAD.unpack(_read(_WORK_HEAD.size))
+    texts = _read(entry_size + program_size)
+    job = Job(index, 0, entry_size, len(texts))
+    run_plan(interpreter, limits, Plan([job], timeout, shared=False), texts, pages)
 
 
-def work_order(job: Job, timeout: float) -> bytes:
-    """What a spare reads from its pipe."""
-    entry = job.entry.encode("utf-8", "surrogatepass")
-    program = job.program.encode("utf-8", "surrogatepass")
-    return _WORK_HEAD.pack(timeout, len(entry), len(program)) + entry + program
+def order_head(job: Job, timeout: float) -> bytes:
+    """What stands on the pipe before the texts of a job."""
+    return _WORK_HEAD.pack(timeout, job.place, job.middle - job.start, job.end - job.middle)
 
 
 def ring() -> NoReturn:

@@ -6,7 +6,7 @@ No pickle and no JSON on this path: a child can write what it likes, and the rea
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 HEADER = struct.Struct("<IBIHH")
 OUTCOMES = (
@@ -47,17 +47,26 @@ def encode(frame: Frame) -> bytes:
     return HEADER.pack(frame.job, code, micros, len(value), len(detail)) + value + detail
 
 
-def decode(buffer: bytes | bytearray, offset: int) -> tuple[Frame, int] | None:
-    """The frame at `offset` and the offset behind it; None while bytes are missing; ValueError if it cannot be one."""
+def look(buffer: bytes | bytearray | memoryview, offset: int) -> tuple[int, str, int] | None:
+    """Job and outcome of the frame at `offset`, and the offset behind it; else like `decode`. Copies no text."""
     body = offset + HEADER.size
     if len(buffer) < body:
         return None
-    job, code, micros, value_size, detail_size = HEADER.unpack_from(buffer, offset)
+    job, code, _, value_size, detail_size = cast("tuple[int, ...]", HEADER.unpack_from(buffer, offset))
     if code >= len(_CODES) or value_size > MAX_VALUE or detail_size > MAX_DETAIL:
         raise ValueError("not a result frame")
-    middle, end = body + value_size, body + value_size + detail_size
-    if len(buffer) < end:
+    end = body + value_size + detail_size
+    return (job, _CODES[code], end) if end <= len(buffer) else None
+
+
+def decode(buffer: bytes | bytearray, offset: int) -> tuple[Frame, int] | None:
+    """The frame at `offset` and the offset behind it; None while bytes are missing; ValueError if it cannot be one."""
+    seen = look(buffer, offset)
+    if seen is None:
         return None
-    value = bytes(buffer[body:middle]).decode("utf-8", "replace")
+    job, outcome, end = seen
+    _, _, micros, value_size, _ = HEADER.unpack_from(buffer, offset)
+    middle = offset + HEADER.size + value_size
+    value = bytes(buffer[middle - value_size : middle]).decode("utf-8", "replace")
     detail = bytes(buffer[middle:end]).decode("utf-8", "replace")
-    return Frame(job, _CODES[code], value, detail, micros / 1e6), end
+    return Frame(job, outcome, value, detail, micros / 1e6), end

@@ -11,15 +11,15 @@ import struct
 
 _X86_64 = {
     "read": 0, "write": 1, "close": 3, "poll": 7, "mmap": 9, "mprotect": 10, "munmap": 11, "brk": 12,
-    "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "sched_yield": 24, "mremap": 25, "madvise": 28,
-    "dup2": 33, "nanosleep": 35, "setitimer": 38, "getpid": 39, "socket": 41, "clone": 56, "fork": 57, "exit": 60,
-    "wait4": 61, "kill": 62, "fcntl": 72, "gettimeofday": 96, "getrusage": 98, "times": 100, "getppid": 110,
-    "sigaltstack": 131, "prctl": 157, "gettid": 186, "time": 201, "futex": 202, "clock_gettime": 228,
+    "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15, "readv": 19, "sched_yield": 24, "mremap": 25,
+    "madvise": 28, "dup2": 33, "nanosleep": 35, "setitimer": 38, "getpid": 39, "socket": 41, "clone": 56, "fork": 57,
+    "exit": 60, "wait4": 61, "kill": 62, "fcntl": 72, "gettimeofday": 96, "getrusage": 98, "times": 100,
+    "getppid": 110, "sigaltstack": 131, "prctl": 157, "gettid": 186, "time": 201, "futex": 202, "clock_gettime": 228,
     "clock_nanosleep": 230, "exit_group": 231, "ppoll": 271, "unshare": 272, "set_robust_list": 273, "dup3": 292,
     "pipe2": 293, "prlimit64": 302, "seccomp": 317, "getrandom": 318, "rseq": 334, "close_range": 436,
 }  # fmt: skip
 _AARCH64 = {
-    "dup3": 24, "fcntl": 25, "close": 57, "pipe2": 59, "read": 63, "write": 64, "ppoll": 73, "exit": 93,
+    "dup3": 24, "fcntl": 25, "close": 57, "pipe2": 59, "read": 63, "write": 64, "readv": 65, "ppoll": 73, "exit": 93,
     "exit_group": 94, "unshare": 97, "futex": 98, "set_robust_list": 99, "nanosleep": 101, "setitimer": 103,
     "clock_gettime": 113, "clock_nanosleep": 115, "sched_yield": 124, "kill": 129, "sigaltstack": 132,
     "rt_sigaction": 134, "rt_sigprocmask": 135, "rt_sigreturn": 139, "times": 153, "getrusage": 165, "prctl": 167,
@@ -36,7 +36,7 @@ CHILD_CALLS = (
 )  # fmt: skip
 SUPERVISOR_CALLS = (
     *CHILD_CALLS, "close", "close_range", "dup2", "dup3", "poll", "ppoll", "pipe2", "clone", "fork", "wait4", "kill",
-    "fcntl", "rt_sigaction", "set_robust_list", "rseq", "prctl", "seccomp", "prlimit64", "getppid",
+    "fcntl", "readv", "rt_sigaction", "set_robust_list", "rseq", "prctl", "seccomp", "prlimit64", "getppid",
 )  # fmt: skip
 
 _LOAD, _IF_EQUAL, _IF_GREATER_EQUAL, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
