@@ -254,9 +254,9 @@ class TestAnyText:
             bounded(parse(text), 0)
             assert compare(text, text) in Comparison
 
-    @given(st.text(min_size=1), st.integers(MAX_TEXT, 10**6))
-    def test_a_text_over_the_limit_is_not_read_at_all(self, piece: str, size: int) -> None:
-        assert parse(piece * size + "x") == Unreadable("too long")
+    @given(st.text(min_size=1, max_size=4))
+    def test_a_text_over_the_limit_is_not_read_at_all(self, piece: str) -> None:
+        assert parse(piece * MAX_TEXT + "x") == Unreadable("too long")
 
 
 def bounded(value: Value, depth: int) -> None:
