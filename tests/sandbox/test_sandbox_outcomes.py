@@ -87,6 +87,15 @@ def test_the_entry_is_called_if_callable_else_read(box: Sandbox, program: str, e
         assert box.run([program], lane=lane, entry=entry)[0].value == value
 
 
+def test_dates_are_formatted_and_parsed_in_both_lanes(box: Sandbox) -> None:
+    programs = [
+        "from datetime import datetime, timedelta\nans = (datetime(2024, 2, 28) + timedelta(days=2)).strftime('%d %B')",
+        "from datetime import datetime\nans = (datetime.strptime('14:30', '%H:%M')).hour",
+    ]
+    for lane in LANES:
+        assert [execution.value for execution in box.run(programs, lane=lane)] == ["01 March", "14"]
+
+
 def test_each_program_may_have_its_own_entry(box: Sandbox) -> None:
     found = box.run(["a = 1\nb = 2", "a = 1\nb = 2"], entry=["a", "b"])
     assert [execution.value for execution in found] == ["1", "2"]

@@ -42,8 +42,8 @@ class Interpreter:
 
     def __init__(self, modules: frozenset[str], shared_modules: frozenset[str], *, restricted: bool) -> None:
         self._gate = Gate(shared_modules)
-        self._builtins = language.program_builtins(modules, restricted=restricted)
-        self._shared_builtins = language.program_builtins(shared_modules, restricted=True)
+        self._builtins = language.program_builtins(modules | language.LATE, restricted=restricted)
+        self._shared_builtins = language.program_builtins(shared_modules | language.LATE, restricted=True)
         self._reseed = [random.seed]
         if "numpy" in sys.modules:
             self._reseed.append(sys.modules["numpy"].random.seed)

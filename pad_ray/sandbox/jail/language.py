@@ -22,6 +22,8 @@ HIDDEN_HELPERS = (
     "_strptime", "encodings.ascii", "encodings.latin_1", "encodings.utf_8", "encodings.idna", "locale", "dis"
 )  # fmt: skip
 """What the standard library imports late, behind a program's back."""
+LATE = frozenset({"time", "_strptime"})
+"""What datetime's compiled code imports while it formats and parses, by way of the running program's `__import__`."""
 SCIENCE = ("numpy", "sympy")
 SHARED_MODULES = frozenset({"math", "datetime", "fractions", "itertools"})
 """Modules without state that a neighbour could change through the names the gate lets pass."""
