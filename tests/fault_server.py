@@ -25,13 +25,14 @@ import socket
 import struct
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
 from pathlib import Path
-from time import monotonic, time
+from time import monotonic, sleep, time
 from typing import Any, NamedTuple
 
 from tests.fault_plan import BODIES, FAULTS, STATUSES, UNBILLED, Made, make, scripted, spoil
@@ -236,8 +237,13 @@ class Running(NamedTuple):
     def stats(self, *, each: bool = False) -> dict[str, Any]:
         """What it counted so far."""
         address = self.url.replace("/v1", "/stats?contents" if each else "/stats")
-        with urllib.request.urlopen(address, timeout=30) as answer:
-            return json.loads(answer.read())
+        for _ in range(50):
+            try:
+                with urllib.request.urlopen(address, timeout=30) as answer:
+                    return json.loads(answer.read())
+            except urllib.error.URLError:
+                sleep(REFUSED_S)  # the door is closed for a moment
+        raise TimeoutError(address)
 
 
 @contextmanager
