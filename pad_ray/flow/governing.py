@@ -31,6 +31,15 @@ class GovernorActor:
 
     def __init__(self, limits: Limits, committed_usd: float) -> None:
         self._governor = Governor(limits, time.monotonic, committed_usd)
+        self._key = ""
+
+    def keep_key(self, key: str) -> None:
+        """Keep the teacher's key for the samplers, in memory: arguments of actors and tasks may be written down."""
+        self._key = key
+
+    def key(self) -> str:
+        """The teacher's key."""
+        return self._key
 
     def exchange(self, report: Report) -> Grant:
         """See Governor."""
@@ -52,6 +61,7 @@ class LeasedAllowance:
         self._waiting: deque[tuple[Worst, asyncio.Future[None]]] = deque()
         self._began: dict[Any, float] = {}
         self._wake = asyncio.Event()
+        self._telling = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def reserve(self, usd: float, tokens: int) -> None:
@@ -87,13 +97,22 @@ class LeasedAllowance:
         if fatal:
             self._wake.set()
 
-    async def close(self) -> None:
-        """Give back what is left."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            await self._exchange(self._share.report(time.monotonic(), []))
+    async def tell(self) -> None:
+        """Tell the governor everything now, and start what it grants."""
+        # One at a time: a report that leaves before the grant of another has come would count that one's lease twice.
+        async with self._telling:
+            while self._waiting and self._waiting[0][1].done():
+                self._waiting.popleft()  # given up by whoever waited
+            report = self._share.report(time.monotonic(), [call for call, _ in self._waiting])
+            try:
+                grant = await self._exchange(report)
+            except RayError as error:
+                # Without it nobody may spend anything.
+                told = f"the run's governor is gone ({type(error).__name__})."
+                grant = Grant(0.0, 0.0, 0.0, 0.0, 1, False, Stop("teacher", told, "The same command resumes."))
+            self._share.accept(grant, time.monotonic())
+        self._on_concurrency(grant.concurrency)
+        self._start_waiting()
 
     async def _turn(self, call: Worst) -> None:
         turn = asyncio.get_running_loop().create_future()
@@ -109,20 +128,9 @@ class LeasedAllowance:
     async def _exchange_on(self) -> None:
         while True:
             self._wake.clear()
-            while self._waiting and self._waiting[0][1].done():
-                self._waiting.popleft()  # given up by whoever waited
-            report = self._share.report(time.monotonic(), [call for call, _ in self._waiting])
-            try:
-                grant = await self._exchange(report)
-            except RayError as error:
-                # Without it nobody may spend anything.
-                told = f"the run's governor is gone ({type(error).__name__})."
-                grant = Grant(0.0, 0.0, 0.0, 0.0, 1, False, Stop("teacher", told, "The same command resumes."))
-            self._share.accept(grant, time.monotonic())
-            self._on_concurrency(grant.concurrency)
-            self._start_waiting()
+            await self.tell()
             if self._waiting:
-                await asyncio.sleep(min(EXCHANGE_S, max(AGAIN_S, grant.pause_s)))
+                await asyncio.sleep(min(EXCHANGE_S, max(AGAIN_S, self._share.pause_s(time.monotonic()))))
             else:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), EXCHANGE_S)

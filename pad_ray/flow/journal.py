@@ -109,9 +109,11 @@ class JournalReader:
         self.unsettled: dict[tuple[str, str], Reservation] = {}
         """Reservations read so far that no sample of the same worker settled, by worker and sample."""
 
-    def new_rows(self) -> Iterator[Any]:
-        """Rows that were finished since the last call."""
+    def new_rows(self, but: str = "") -> Iterator[Any]:
+        """Rows that were finished since the last call; those of one worker can be left out."""
         for worker, data in appended(self._storage, self._folder, self._offsets):
+            if worker == but:
+                continue
             for line in data.splitlines():
                 if line.startswith(_RESERVED):
                     self._reserve(decode(Reservation, line))

@@ -6,7 +6,7 @@ The shard is the unit of journal, resume and compaction; its rows are all that e
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from pad_ray.flow.journal import JournalReader, Reservation, decode, encode, journal_folder, shard_name
@@ -50,11 +50,7 @@ class Shard:
     def samples(self) -> dict[str, Sample]:
         """The best sample of each request so far: a reply before a permanent error before a transient one."""
         found: dict[str, Sample] = {}
-        for sample in self._rows("samples", Sample):
-            best = found.get(sample.sample_id)
-            # Of equal ones that with more attempts: it carries what the earlier ones cost.
-            if best is None or (_rank(sample), sample.attempts) >= (_rank(best), best.attempts):
-                found[sample.sample_id] = sample
+        take_better(found, self._rows("samples", Sample))
         return found
 
     def verdicts(self) -> dict[str, Verdict]:
@@ -121,6 +117,29 @@ class ShardRows:
             for sample in samples
             if not judged(self._verdicts.get(sample.sample_id), sample)
         ]
+
+
+def take_better(found: dict[str, Sample], samples: Iterable[Sample]) -> None:
+    """Put samples among others of the same ids where they are better than those."""
+    for sample in samples:
+        best = found.get(sample.sample_id)
+        # Of equal ones that with more attempts: it carries what the earlier ones cost.
+        if best is None or (_rank(sample), sample.attempts) >= (_rank(best), best.attempts):
+            found[sample.sample_id] = sample
+
+
+def carrying(sample: Sample, earlier: Sample | None) -> Sample:
+    """A sample with all that an earlier one of the same id cost, which it replaces."""
+    if earlier is None:
+        return sample
+    return replace(
+        sample,
+        prompt_tokens=sample.prompt_tokens + earlier.prompt_tokens,
+        completion_tokens=sample.completion_tokens + earlier.completion_tokens,
+        cost_usd=sample.cost_usd + earlier.cost_usd,
+        unsettled_usd=sample.unsettled_usd + earlier.unsettled_usd,
+        attempts=sample.attempts + earlier.attempts,
+    )
 
 
 def settled(sample: Sample | None) -> bool:
