@@ -31,6 +31,8 @@ CONNECT_S = 10.0
 """Limit on opening a connection: nothing was asked yet, so nothing is lost by giving up early."""
 MOST_IN_VAIN = 5
 """Attempts of one request that are billed without a usable reply before it is left to the next run."""
+LEAST_CALL = 0.1
+"""No call starts that would have less than this part of its time before the deadline: it would be paid for in vain."""
 _BACK_OFF = AsyncRetrying(wait=wait_random_exponential(multiplier=0.5, max=60))  # full jitter
 # Of the client's many errors those that are raised before anything was sent.
 _NEVER_SENT = (
@@ -114,8 +116,7 @@ class EndpointTeacher:
     async def _ask(self, request: Request, reserved: Reserved, stop: _Stop) -> Sample | None:
         """Call until there is a reply, or no point in calling; None if it never came to a call."""
         bill, data, last = Bill(request, self._prices[request.model]), body(request), ""
-        late = f"no reply within {self._deadline_s:g} s"
-        deadline = float("inf")
+        deadline = latest = float("inf")
         while True:
             async with self._pace.slot(again=bill.attempts > 0):
                 try:
@@ -124,10 +125,12 @@ class EndpointTeacher:
                     stop.because(error)
                     return bill.failed(f"{last}; then {error}", transient=True) if bill.attempts else None
                 began = time.monotonic()
-                if began >= deadline:
+                if began > latest:
                     self._allowance.settle(*bill.worst, spent_usd=0.0, used_tokens=0)
-                    return bill.failed(f"{late}; the last one: {last}", transient=True)
-                deadline = min(deadline, began + self._deadline_s)
+                    return self._late(bill, last)
+                if not bill.attempts:
+                    deadline = began + self._deadline_s
+                    latest = deadline - LEAST_CALL * min(self._timeout_s, self._deadline_s)
                 bill.attempt(reserved)
                 result = await self._call(request.model, data, min(self._timeout_s, deadline - began), bill)
             ended = time.monotonic()
@@ -143,9 +146,12 @@ class EndpointTeacher:
                     f"{bill.in_vain} replies were paid for in vain; the last one: {last}", transient=True
                 )
             wait = max(_jitter(bill.attempts), result.retry_after_s or 0.0)
-            if ended + wait >= deadline:
-                return bill.failed(f"{late}; the last one: {last}", transient=True)
+            if ended + wait > latest:
+                return self._late(bill, last)
             await stop.sleep(wait)
+
+    def _late(self, bill: Bill, last: str) -> Sample:
+        return bill.failed(f"no reply within {self._deadline_s:g} s; the last call: {last}", transient=True)
 
     async def _call(self, model: str, data: bytes, timeout_s: float, bill: Bill) -> Reply | Failure:
         """One call, settled, and told to all whom it concerns; what is no reply comes back as a Failure."""

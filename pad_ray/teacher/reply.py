@@ -67,8 +67,9 @@ def read(data: bytes) -> Reply:
         told = answer.get("error") if isinstance(answer, dict) else None
         return Reply("", "error", "", usage, f"the reply has no choices{f': {told}' if told else ''}")
     model = answer.get("model")
-    finish = finish if finish in _FINISHED else "content_filter" if refusal else "stop"
+    finish = finish if finish in _FINISHED else "stop"
     if not isinstance(text, str):
+        finish = "content_filter" if refusal else finish
         # Nothing was written for a reason that would come again: the filter, or all tokens spent on thinking.
         if finish == "stop":
             return Reply("", "error", "", usage, "the reply has no text")

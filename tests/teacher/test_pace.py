@@ -71,6 +71,37 @@ def test_a_window_of_successes_raises_the_limit_by_a_step_up_to_the_ceiling() ->
     assert window.limit == 64
 
 
+def test_another_ceiling_moves_a_limit_that_stood_at_the_old_one_and_caps_any_other() -> None:
+    clock = Clock()
+    window = Window(32, clock=clock)
+    window.set_ceiling(64)
+    assert window.limit == 64
+    window.throttled(clock.now)
+    window.set_ceiling(128)
+    assert window.limit == 32
+    window.set_ceiling(16)
+    assert window.limit == 16
+
+
+def test_a_higher_ceiling_admits_those_that_wait() -> None:
+    async def play() -> int:
+        pace, most = Pace(1), 0
+
+        async def call() -> None:
+            nonlocal most
+            async with pace.slot():
+                most = max(most, pace.in_flight)
+                await asyncio.sleep(0.01)
+
+        calls = [asyncio.create_task(call()) for _ in range(4)]
+        await asyncio.sleep(0)
+        pace.set_ceiling(4)
+        await asyncio.gather(*calls)
+        return most
+
+    assert asyncio.run(play()) == 4
+
+
 @given(st.integers(1, 300), st.lists(st.sampled_from(["well", "complaint", "later"]), max_size=300))
 def test_the_limit_stays_between_one_and_the_ceiling_whatever_happens(ceiling: int, events: list[str]) -> None:
     clock = Clock()
