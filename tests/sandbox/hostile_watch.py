@@ -125,14 +125,13 @@ class Watch:
             ("ENV", SECRET_NAME),
         ):
             code = code.replace(f"@{name}@", str(value))
-        seen, seconds = self._try(code, lane)
-        for _ in range(2):  # this machine has other work: only what is late each time, alone, is late
-            if seconds <= self.bound:
-                break
-            again, seconds = self._try(code, lane)
-            seen |= again
-        self.slowest = max(self.slowest, seconds)
-        return seen | ({"late"} if seconds > self.bound else set())
+        seen: set[str] = set()
+        for _ in range(3):  # this machine has other work: slowness counts if it shows each time
+            certain, slow = self._try(code, lane)
+            seen |= certain
+            if not slow:
+                return seen
+        return seen | slow
 
     def belongings(self) -> dict[str, int]:
         """Open descriptors and resident bytes of the host."""
@@ -151,7 +150,8 @@ class Watch:
                 stream.close()
         shutil.rmtree(self._place, ignore_errors=True)
 
-    def _try(self, code: str, lane: str) -> tuple[set[str], float]:
+    def _try(self, code: str, lane: str) -> tuple[set[str], set[str]]:
+        """What got through for certain, and what may only be a slow machine."""
         seen: set[str] = set()
         before = sum(self._descendants().values())
         self._peak = 0
@@ -159,21 +159,23 @@ class Watch:
         try:
             reply = self._ask([BENIGN[0], code, *BENIGN[1:]], lane)
             seconds = time.monotonic() - started
-            ends = reply["ends"]
-            _, value, detail = hostile = ends.pop(1)
-            if ends != BENIGN_ENDS or "forged" in value:
-                seen.add("forge")
-            if hostile[0] == "sandbox_error" or reply["restarts"]:
-                seen.add("dead")
-            if self._ask(BENIGN, lane)["ends"] != BENIGN_ENDS:
-                seen.add("forge")
-            if any(secret in value + detail for secret in self._secrets):
-                seen.add("leak")
+            benign = reply["ends"]
+            outcome, value, detail = benign.pop(1)
+            benign += self._ask(BENIGN, lane)["ends"]
         except HostGone:
-            return seen | {"dead"}, time.monotonic() - started
+            return {"dead"}, set()
+        wrong = {end[0] for end, wanted in zip(benign, BENIGN_ENDS * 2, strict=True) if end != wanted}
+        slow = {"late"} if seconds > self.bound else {"forge"} if wrong == {"timeout"} else set[str]()
+        if wrong - {"timeout"} or "forged" in value:
+            seen.add("forge")
+        if outcome == "sandbox_error" or reply["restarts"]:
+            seen.add("dead")
+        if any(secret in value + detail for secret in self._secrets):
+            seen.add("leak")
         if self._peak - before > MEMORY:
             seen.add("mem")
-        return seen | self._left_behind(), seconds
+        self.slowest = max(self.slowest, seconds)
+        return seen | self._left_behind(), slow
 
     def _left_behind(self) -> set[str]:
         seen: set[str] = set()
