@@ -34,12 +34,6 @@ class Window:
         """Calls that may be in flight; at least one."""
         return int(self._limit)
 
-    def set_ceiling(self, ceiling: int) -> None:
-        """Another ceiling, lower or higher: this actor's share has changed. What had reached the old one follows."""
-        at_ceiling = self._limit >= self._ceiling
-        self._ceiling, self._step = ceiling, max(1.0, ceiling / STEPS)
-        self._limit = float(ceiling) if at_ceiling else min(self._limit, ceiling)
-
     def cap(self, ceiling: int) -> None:
         """Another ceiling; a limit that stood at the old one follows it up."""
         at_the_top = self._limit >= self._ceiling
@@ -93,13 +87,8 @@ class Pace:
             self._admit()
 
     def cap(self, ceiling: int) -> None:
-        """Another share of the run's calls in flight."""
+        """Another share of the run's calls in flight, at least 1; what is in flight beyond it is left to finish."""
         self._window.cap(ceiling)
-        self._admit()
-
-    def set_ceiling(self, ceiling: int) -> None:
-        """Another ceiling, at least 1: this actor's share has changed. Calls in flight beyond it are left to finish."""
-        self._window.set_ceiling(ceiling)
         self._admit()
 
     def succeeded(self) -> None:

@@ -74,12 +74,12 @@ def test_a_window_of_successes_raises_the_limit_by_a_step_up_to_the_ceiling() ->
 def test_another_ceiling_moves_a_limit_that_stood_at_the_old_one_and_caps_any_other() -> None:
     clock = Clock()
     window = Window(32, clock=clock)
-    window.set_ceiling(64)
+    window.cap(64)
     assert window.limit == 64
     window.throttled(clock.now)
-    window.set_ceiling(128)
+    window.cap(128)
     assert window.limit == 32
-    window.set_ceiling(16)
+    window.cap(16)
     assert window.limit == 16
 
 
@@ -95,7 +95,7 @@ def test_a_higher_ceiling_admits_those_that_wait() -> None:
 
         calls = [asyncio.create_task(call()) for _ in range(4)]
         await asyncio.sleep(0)
-        pace.set_ceiling(4)
+        pace.cap(4)
         await asyncio.gather(*calls)
         return most
 
