@@ -143,6 +143,12 @@ def test_execute_keeps_the_order_and_names_every_outcome(tmp_path: Path) -> None
     assert set(found[0]) == {"id", "outcome", "value", "detail", "seconds", "sandbox"}
 
 
+def test_execute_rounds_when_asked_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(json.dumps({"id": "a", "program": "ans = 17.6", "answer": "18"}) + "\n")
+    result = pad_ray("execute", tmp_path / "in.jsonl", tmp_path / "out.jsonl", "--workers", 1, "--rounded")
+    assert result.stdout.splitlines()[-1] == "1 correct (numbers rounded)", result.stderr
+
+
 def test_a_malformed_row_is_named_and_no_half_result_is_left(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"id": "a", "program": "x"}\n{broken\n')
     result = pad_ray("execute", tmp_path / "in.jsonl", tmp_path / "out.jsonl")

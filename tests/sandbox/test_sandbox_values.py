@@ -46,6 +46,35 @@ def test_kinds_have_their_documented_text() -> None:
     assert [canonical(value) for value in values] == wanted
 
 
+@pytest.mark.parametrize("value", [Decimal("9" * 1001), "9" * 1001, 1 << 4096, [0] * 33, [["9" * 1000] * 20]])
+def test_what_does_not_fit_is_no_answer_and_never_a_shorter_one(value: Any) -> None:
+    with pytest.raises(NoAnswer, match="big"):
+        canonical(value)
+
+
+class Foreign:
+    """A scalar of a package whose `tolist` gives what it was asked to."""
+
+    def __init__(self, inside: Any) -> None:
+        self.inside = inside
+
+    def tolist(self) -> Any:
+        return self.inside
+
+    def __float__(self) -> float:
+        return 2.5
+
+
+def test_a_foreign_number_is_what_its_package_says_in_plain_python() -> None:
+    assert [canonical(Foreign(inside)) for inside in (7, [1, 2], "text")] == ["7", "[1, 2]", "text"]
+    extended = Foreign(None)
+    extended.inside = extended  # as a number with more digits than a float does
+    assert canonical(extended) == "2.5"
+    assert canonical([extended, Foreign(1)]) == "[2.5, 1]"
+    with pytest.raises(NoAnswer, match="odd"):
+        canonical(Foreign(3 + 4j))
+
+
 def test_a_list_that_holds_itself_is_too_big() -> None:
     endless: list[Any] = []
     endless.append(endless)
