@@ -109,11 +109,11 @@ class Pace:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.cancelled():
-                self._waiting.remove(turn)
-            else:  # it was already given its place
+            if not turn.cancelled():  # it was already given its place
                 self.in_flight -= 1
                 self._admit()
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
             raise
 
     def _admit(self) -> None:

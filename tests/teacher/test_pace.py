@@ -156,12 +156,14 @@ def test_a_call_that_is_given_up_while_it_waits_takes_no_place_with_it() -> None
                 await asyncio.sleep(0)
 
         async with pace.slot():
-            early, late = asyncio.create_task(call()), asyncio.create_task(call())
+            calls = [asyncio.create_task(call()) for _ in range(3)]
             await asyncio.sleep(0)
-            early.cancel()
+            calls[0].cancel()
             await asyncio.sleep(0)
-        late.cancel()  # in the very moment in which it was given its place
-        await asyncio.gather(early, late, return_exceptions=True)
+            calls[1].cancel()  # at the moment in which the place would be its own
+        calls[2].cancel()  # at the moment in which it was given its place
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) for end in ends)
         assert pace.in_flight == 0
         await asyncio.wait_for(call(), 1)
 
