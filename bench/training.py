@@ -22,7 +22,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pad_ray.recipe import Train
-from pad_ray.train.checkpoint import State
+from pad_ray.storage import Storage
+from pad_ray.train.checkpoint import State, States
 from pad_ray.train.deepspeed_config import deepspeed_config
 from pad_ray.train.encode import Encoded, Encoding
 from pad_ray.train.launch import TrainJob
@@ -63,7 +64,7 @@ def ours(job: TrainJob, encoded: tuple[Encoded, ...], course: Plan, folder: Path
     from pad_ray.train.model import start_engine
 
     engine = start_engine(student(), deepspeed_config(job.settings, 1), job.lr, 0.0)
-    state = run_steps(job, engine, encoded, course.steps, State("bench"), 0, folder)
+    state = run_steps(job, engine, encoded, course.steps, State("bench"), 0, States(Storage(folder), "."))
     engine.destroy()
     return state.seconds
 

@@ -44,7 +44,9 @@ RecipeArguments = Annotated[
         metavar="[RECIPE] [KEY.PATH=VALUE]...", help="A recipe by name or .yaml path, and overrides of its keys."
     ),
 ]
-RunDir = Annotated[str, typer.Option("--run-dir", help="Run folder; default: storage.run_dir, else runs/NAME.")]
+RunDir = Annotated[
+    str, typer.Option("--run-dir", help="Run folder or s3://BUCKET/PREFIX; default: storage.run_dir, else runs/NAME.")
+]
 Round = Annotated[int, typer.Option("--round", help="Refinement round; 0 is the teacher's.")]
 StudentDir = Annotated[
     str, typer.Option("--student", metavar="DIR_OR_URI", help="A student: folder, hub id or wheel://NAME.")
@@ -75,8 +77,8 @@ def distill(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
                 from pad_ray.refine.rounds import distill as loop
 
                 loop(run, reporter)
-    folder = Path(str(run.storage))
-    write_cards(str(folder))
+    folder = str(run.storage)
+    write_cards(folder)
     write_report(folder)
     console().print(final_table(folder), crop=False)
 

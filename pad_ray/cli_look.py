@@ -27,7 +27,7 @@ UNITS = {
 """What each stage counts; the calibration counts nothing."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Folder of a run.")]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN_DIR", help="A run: its folder or s3:// URI.")]
 
 
 def add_looks(app: typer.Typer) -> None:
@@ -115,7 +115,7 @@ def show(
         name = f"{row.outcome.replace('_', ' '):<15} {row.count:>7,}  "
         for number, sample in enumerate(row.sample_ids):
             typer.echo(f"  {name if number == 0 else '':<25}  {printable(sample)}")
-    typer.echo(f"\nOne of them whole: pad-ray show {shlex.quote(str(run_dir))} {shlex.quote(listed[0].sample_ids[0])}")
+    typer.echo(f"\nOne of them whole: pad-ray show {shlex.quote(run_dir)} {shlex.quote(listed[0].sample_ids[0])}")
 
 
 def _print_sample(whole: Whole) -> None:

@@ -15,7 +15,9 @@ from pad_ray.terminal import console, printable
 
 StudentDir = Annotated[
     str,
-    typer.Option("--student", metavar="DIR_OR_URI", help="A student: a folder, a hub id (owner/name) or wheel://NAME."),
+    typer.Option(
+        "--student", metavar="DIR_OR_URI", help="A student: a folder, a hub id (owner/name), s3:// or wheel://NAME."
+    ),
 ]
 Rounded = Annotated[
     bool,
@@ -82,7 +84,7 @@ def ask(
     typer.echo(f"\n{given}   ({answer.outcome}, {answer.seconds:.2f} s)")
 
 
-def compare(paths: list[Path]) -> None:
+def compare(paths: list[str]) -> None:
     """Paired differences between finished runs, with intervals.
 
     A summary.json of an evaluation stands for a run of one suite.
@@ -93,11 +95,11 @@ def compare(paths: list[Path]) -> None:
     console().print(comparison_table(pair_up(paths)))
 
 
-def report(run_dir: Path) -> None:
+def report(run_dir: str) -> None:
     """Write report.html into a run folder."""
     from pad_ray.evaluate.report import write_report
 
-    typer.echo(str(write_report(run_dir)))
+    typer.echo(write_report(run_dir))
 
 
 def serve(

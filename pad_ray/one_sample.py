@@ -59,7 +59,7 @@ class Found:
     """Some of them, of different problems where there are several."""
 
 
-def show(run_dir: Path, sample_id: str) -> Whole:
+def show(run_dir: str | Path, sample_id: str) -> Whole:
     """One sample whole. Raises UsageError for a folder that is no run, or an id it does not have (naming near ones)."""
     manifest = read_manifest(run_dir)
     storage = Storage(run_dir)
@@ -91,7 +91,7 @@ def show(run_dir: Path, sample_id: str) -> Whole:
     )
 
 
-def listing(run_dir: Path) -> list[Found]:
+def listing(run_dir: str | Path) -> list[Found]:
     """Which samples there are, by round and outcome. Raises UsageError for a folder that is no run."""
     read_manifest(run_dir)
     storage = Storage(run_dir)
@@ -175,13 +175,10 @@ def _shards(storage: Storage, round_: int) -> Iterator[Shard]:
 
 
 def _shard_of(storage: Storage, sample_id: str) -> Shard:
-    import pyarrow.parquet as pq
-
     ids: list[str] = []
     for number in rounds(storage):
         for shard in _shards(storage, number):
-            path = storage.path(shard.file("requests"))
-            here: list[str] = pq.read_table(path, columns=["sample_id"])["sample_id"].to_pylist()
+            here: list[str] = storage.column(shard.file("requests"), "sample_id")
             if sample_id in here:
                 return shard
             ids += here

@@ -177,9 +177,9 @@ class StorageSettings(Section):
     """Where the run lives."""
 
     run_dir: str = ""
-    """Run folder; empty: runs/NAME in the working folder."""
+    """Run folder, or s3://BUCKET/PREFIX; empty: runs/NAME in the working folder."""
     s3_endpoint: str = ""
-    """Endpoint of an S3-compatible server; run folders on s3:// are not supported yet."""
+    """URL of an S3-compatible server, for runs in a bucket; empty: AWS_ENDPOINT_URL, else AWS."""
 
 
 class Recipe(Section):
@@ -217,8 +217,7 @@ class Recipe(Section):
     def ignored(self) -> list[str]:
         """Keys that were set but that nothing uses."""
         of_kind = {"openai": ("path",), "recorded": ENDPOINT_KEYS, "student": ("path", *ENDPOINT_KEYS)}
-        found = [f"teacher.{key}" for key in of_kind[self.teacher.kind] if key in self.teacher.model_fields_set]
-        return [*found, *(["storage.s3_endpoint"] if self.storage.s3_endpoint else [])]
+        return [f"teacher.{key}" for key in of_kind[self.teacher.kind] if key in self.teacher.model_fields_set]
 
     def hash(self) -> str:
         """Sixteen hex digits of the identity."""

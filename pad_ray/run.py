@@ -94,7 +94,8 @@ def open_run(recipe: Recipe, run_dir: str = "") -> Iterator[Run]:
     Raises RecipeError if the folder belongs to another recipe (naming the keys), LeaseError if it is in use,
     StorageError if it cannot be written.
     """
-    storage = Storage(run_dir or recipe.storage.run_dir or f"runs/{recipe.name}")
+    storage = Storage(run_dir or recipe.storage.run_dir or f"runs/{recipe.name}", recipe.storage.s3_endpoint)
+    storage.check()
     with Lease(storage) as lease:
         manifest = _manifest(recipe, storage)
         manifest.state, manifest.error = "running", ""

@@ -11,7 +11,7 @@ from pad_ray.manifest import NAME, Manifest, load_manifest
 from pad_ray.storage import Storage
 
 
-def status(run_dir: Path) -> dict[str, Any]:
+def status(run_dir: str | Path) -> dict[str, Any]:
     """The content of `pad-ray status --json`. Raises UsageError for a folder that is no run."""
     manifest = read_manifest(run_dir)
     if manifest.state == "running" and not is_held(Storage(run_dir)):
@@ -46,14 +46,17 @@ def status(run_dir: Path) -> dict[str, Any]:
     }
 
 
-def read_manifest(run_dir: Path) -> Manifest:
+def read_manifest(run_dir: str | Path) -> Manifest:
     """The manifest of a run folder. Raises UsageError for anything else, naming the runs that lie in it."""
-    if not run_dir.is_dir():
-        what = "is a file" if run_dir.exists() else "does not exist"
+    storage = Storage(run_dir)
+    folder = storage.path("")
+    if not storage.remote and not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
         raise UsageError(f"{run_dir} is not a run folder: it {what}.", hint=_HINT)
-    manifest = load_manifest(Storage(run_dir))
+    storage.check()
+    manifest = load_manifest(storage)
     if manifest is None:
-        inside = sorted(str(path.parent) for path in run_dir.glob(f"*/{NAME}"))[:5]
+        inside = [] if storage.remote else sorted(str(path.parent) for path in Path(run_dir).glob(f"*/{NAME}"))[:5]
         hint = f"These are: {', '.join(inside)}." if inside else _HINT
         raise UsageError(f"{run_dir} is not a run folder: it has no {NAME}.", hint=hint)
     return manifest

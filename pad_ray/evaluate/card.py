@@ -32,8 +32,8 @@ SHORT = 400
 """Characters of the question that the card shows how to ask."""
 
 
-def write_card(run_root: str | Path, round_: int) -> Path | None:
-    """Write the card of a round's student and return its path; None for a round that trained no student of its own.
+def write_card(run_root: str | Path, round_: int) -> str | None:
+    """Write the card of a round's student and return its path or URI; None for a round that trained no student.
 
     The same run gives the same card. Raises StorageError for damaged files.
     """
@@ -51,7 +51,7 @@ def write_card(run_root: str | Path, round_: int) -> Path | None:
     )
     name = f"{folder}/{NAME}"
     storage.write(name, text.encode("utf-8", "replace"))
-    return storage.path(name)
+    return storage.where(name)
 
 
 def write_cards(run_root: str) -> None:

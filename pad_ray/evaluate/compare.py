@@ -50,7 +50,7 @@ def compare(paths: Sequence[str | Path]) -> list[Difference]:
     """
     if not paths:
         raise UsageError("there is nothing to compare.", hint="Name run folders or summary.json files.")
-    first, *others = [_answered(Path(path)) for path in paths]
+    first, *others = [_answered(str(path)) for path in paths]
     _check_matches([*first, *(one for other in others for one in other)])
     if not others:
         if found := history(Storage(paths[0])):
@@ -89,15 +89,16 @@ def history(storage: Storage) -> list[Difference]:
     return found
 
 
-def _answered(path: Path) -> list[_Answered]:
-    """The evaluations that a path stands for: one for a summary, the last of each suite for a run."""
-    folder = path.parent if path.name == "summary.json" else path
-    if not folder.is_dir():
-        raise UsageError(f"there is no run folder or summary.json at {path}.")
+def _answered(path: str) -> list[_Answered]:
+    """The evaluations that a path or URI stands for: one for a summary, the last of each suite for a run."""
+    folder, _, file = path.rpartition("/")
+    folder = (folder or ".") if (file or path) == "summary.json" else path
     storage = Storage(folder)
+    if not storage.exists(""):
+        raise UsageError(f"there is no run folder or summary.json at {path}.")
     if storage.exists("summary.json"):
         match = read_json(storage, "summary.json").get("match", "exact")
-        return [_Answered(folder.name, str(folder), match, _rights(storage, "."))]
+        return [_Answered(storage.path("").name, folder, match, _rights(storage, "."))]
     last = last_students(measurements(storage))
     if not last:
         raise UsageError(
@@ -124,7 +125,7 @@ def _rights(storage: Storage, folder: str) -> Rights:
     answers = read_answers(storage, folder)
     if not answers:
         raise UsageError(
-            f"{storage.path(folder)} has a summary.json but no answers.jsonl beside it.",
+            f"{storage.where(folder)} has a summary.json but no answers.jsonl beside it.",
             hint="Pairs are formed from the single answers: keep the two files together, or evaluate again.",
         )
     return {(one.problem_id, one.question): one.outcome is Outcome.CORRECT for one in answers}

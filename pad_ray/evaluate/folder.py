@@ -65,7 +65,7 @@ def read_json(storage: Storage, name: str) -> dict[str, Any]:
     try:
         return json.loads(storage.read(name))
     except ValueError as error:
-        raise StorageError(f"{storage.path(name)} is not valid JSON: {error}.", hint=_DAMAGED) from error
+        raise StorageError(f"{storage.where(name)} is not valid JSON: {error}.", hint=_DAMAGED) from error
 
 
 def read_lines(storage: Storage, name: str) -> list[dict[str, Any]]:
@@ -76,7 +76,7 @@ def read_lines(storage: Storage, name: str) -> list[dict[str, Any]]:
     try:
         return [json.loads(line) for line in lines]
     except ValueError as error:
-        raise StorageError(f"{storage.path(name)} is not valid JSON lines: {error}.", hint=_DAMAGED) from error
+        raise StorageError(f"{storage.where(name)} is not valid JSON lines: {error}.", hint=_DAMAGED) from error
 
 
 def read_recipe(storage: Storage) -> dict[str, Any]:

@@ -28,8 +28,8 @@ NAME = "report.html"
 _VERDICT_CLASS = {"better": "good", "no clear difference": "soft", "worse": "bad"}
 
 
-def write_report(root: Path) -> Path:
-    """Write report.html into a run folder and return its path.
+def write_report(root: str | Path) -> str:
+    """Write report.html into a run folder and return its path or URI.
 
     Raises UsageError for a folder that is no run, StorageError for damaged files.
     """
@@ -39,7 +39,7 @@ def write_report(root: Path) -> Path:
     page = render(read_story(storage))
     # A program may print half a surrogate pair, which no encoding holds.
     storage.write(NAME, page.encode("utf-8", "replace"))
-    return storage.path(NAME)
+    return storage.where(NAME)
 
 
 def render(story: Story) -> str:

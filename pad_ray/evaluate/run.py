@@ -28,7 +28,7 @@ from pad_ray.flow.cluster import plain_errors
 from pad_ray.recipe import Decode, Match, Prompt, SandboxSettings
 from pad_ray.records import Example, Problem
 from pad_ray.sandbox import Sandbox
-from pad_ray.storage import Storage, to_row
+from pad_ray.storage import Storage, local_copy, to_row
 from pad_ray.thoughts import direct
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class EvaluateJob:
     problems: str
     """Parquet file of Problem rows."""
     student: str
-    """Hugging Face folder, absolute."""
+    """Hugging Face folder: an absolute path, or an s3:// URI."""
     out: str
     """Folder for summary.json and answers.jsonl."""
     decode: Decode
@@ -144,7 +144,7 @@ def finished(job: EvaluateJob, problems: Sequence[Problem]) -> dict[str, Any]:
     ]
     if differences:
         raise UsageError(
-            f"{Storage(job.root).path(job.out)} holds another evaluation ({'; '.join(differences)}).",
+            f"{Storage(job.root).where(job.out)} holds another evaluation ({'; '.join(differences)}).",
             hint="Choose another folder, or delete it.",
         )
     return summary
@@ -193,14 +193,16 @@ def _evaluate_here(pending: list[tuple[EvaluateJob, list[Problem]]]) -> Iterator
     from pad_ray.decode.transformers_engine import TransformersEngine
 
     first = pending[0][0]
+    student = str(local_copy(first.student))
     with tempfile.TemporaryDirectory(prefix="pad_ray_") as drawn:
         if first.init == "random":
-            _draw_student(first.student, drawn, first.seed)
+            _draw_student(student, drawn, first.seed)
         # All cores: nothing else runs meanwhile, whatever the one logical CPU of this task says.
-        engine = TransformersEngine(drawn if first.init == "random" else first.student, threads=os.cpu_count())
+        engine = TransformersEngine(drawn if first.init == "random" else student, threads=os.cpu_count())
+        trained = (Path(student) / "pad_ray.json").is_file()
         sittings = groupby(enumerate(pending), key=lambda item: _sitting(item[1][0]))
         for _, jobs in sittings:
-            yield from _answer(engine, [(number, job, problems) for number, (job, problems) in jobs])
+            yield from _answer(engine, trained, [(number, job, problems) for number, (job, problems) in jobs])
 
 
 def _sitting(job: EvaluateJob) -> tuple[Any, ...]:
@@ -209,7 +211,7 @@ def _sitting(job: EvaluateJob) -> tuple[Any, ...]:
 
 
 def _answer(
-    engine: TransformersEngine, jobs: list[tuple[int, EvaluateJob, list[Problem]]]
+    engine: TransformersEngine, trained: bool, jobs: list[tuple[int, EvaluateJob, list[Problem]]]
 ) -> Iterator[tuple[int, int]]:
     """Do the jobs of one sitting; yields (number of the job, problems done), at last when its files are written."""
     first = jobs[0][1]
@@ -217,7 +219,6 @@ def _answer(
     # Batches of like size: a last one of a few rows would take nearly as long as a full one.
     size = -(-len(rows) // -(-len(rows) // first.decode.batch_size))
     engine.batch_size = size * (first.decode.samples if first.decode.kind == "vote" else 1)
-    trained = (Path(first.student) / "pad_ray.json").is_file()
     way = asking(engine, first.prompt, first.exemplars, trained=trained)
     rounded = first.match == "rounded"
     answers: list[list[GradedAnswer]] = [[] for _ in jobs]

@@ -26,12 +26,13 @@ from pad_ray.storage import Storage
 _STYLES = {"better": "green", "no clear difference": "yellow", "worse": "red"}
 
 
-def final_table(root: Path) -> Group:
+def final_table(root: str | Path) -> Group:
     """The end of a run, for a rich console; print it with `crop=False`, so that no command is cut.
 
     Raises StorageError for damaged files.
     """
-    story = read_story(Storage(root))
+    storage = Storage(root)
+    story = read_story(storage)
     parts: list[RenderableType] = [Text(headline(story), style="bold")]
     gained = {one.suite: one for one in gains(story)}
     wide = max((len(one.student) for one in story.measured), default=0)
@@ -44,7 +45,7 @@ def final_table(root: Path) -> Group:
         if one.asked:
             parts += [Text(), _yields(one, wide), *(Text(said) for said in barren_sentences(one))]
     questions = [shown.question for _, answers in story.answers for shown in answers]
-    parts += [Text(), *_next_steps(root, story.rounds, min(questions, key=len, default="What is 3 + 4?"))]
+    parts += [Text(), *_next_steps(storage, story.rounds, min(questions, key=len, default="What is 3 + 4?"))]
     return Group(*parts)
 
 
@@ -110,23 +111,23 @@ def _yields(one: Round, wide: int) -> Table:
     return table
 
 
-def _next_steps(root: Path, rounds: Sequence[Round], question: str) -> list[RenderableType]:
+def _next_steps(storage: Storage, rounds: Sequence[Round], question: str) -> list[RenderableType]:
     """Commands that make sense now, ready to be copied."""
     steps: list[RenderableType] = []
-    students = [root / f"round-{one.number}" / "student" for one in rounds]
-    if trained := [folder for folder in students if folder.is_dir()]:
-        student = _shell_path(trained[-1])
+    students = [f"round-{one.number}/student" for one in rounds]
+    if trained := [name for name in students if storage.exists(name)]:
+        student = _shell_path(storage.uri(trained[-1]))
         ask = [_program(), "ask", "--student", student, shlex.quote(clipped(" ".join(question.split()), 70))]
         steps += [_label("ask it"), _Command(ask)]
         steps += [_label("serve it"), _Command([_program(), "serve", "--student", student])]
-    page = root / report.NAME
+    page = storage.where(report.NAME)
     viewer = next((name for name in ("xdg-open", "open") if shutil.which(name)), None)
-    if not page.exists():
-        steps += [_label("see more"), _Command([_program(), "report", _shell_path(root)])]
-    elif viewer:
+    if not storage.exists(report.NAME):
+        steps += [_label("see more"), _Command([_program(), "report", _shell_path(str(storage))])]
+    elif viewer and not storage.remote:
         steps += [_label("see more"), _Command([viewer, _shell_path(page)])]
     else:
-        steps.append(Text.assemble(("see more, in a browser: ", "dim"), str(page)))
+        steps.append(Text.assemble(("see more, in a browser: ", "dim"), page))
     return steps
 
 
@@ -153,11 +154,12 @@ class _Command:
 def _program() -> str:
     """How to call us from here: by name where the shell finds it, else by the path of this environment's script."""
     script = Path(sys.executable).parent / "pad-ray"
-    return "pad-ray" if shutil.which("pad-ray") or not script.exists() else _shell_path(script)
+    return "pad-ray" if shutil.which("pad-ray") or not script.exists() else _shell_path(str(script))
 
 
-def _shell_path(path: Path) -> str:
-    """The shortest spelling that works from here, quoted for a shell."""
-    path = path.absolute()
-    here = Path.cwd()
+def _shell_path(name: str) -> str:
+    """The shortest spelling of a path that works from here, or a URI, quoted for a shell."""
+    if "://" in name:
+        return shlex.quote(name)
+    path, here = Path(name).absolute(), Path.cwd()
     return shlex.quote(os.path.relpath(path, here) if path.is_relative_to(here) else str(path))

@@ -116,7 +116,7 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
 
     torch.set_num_threads(os.cpu_count() or 1)
     storage = Storage(root)
-    folder = str(storage.path(BASE))
+    folder = str(storage.fetch(BASE))
     tokenizer = load_tokenizer(folder)
     rows = encode(list(storage.scan_rows("round-0/examples", Example)), tokenizer, recipe.train.max_length).rows
     if not rows:

@@ -38,6 +38,7 @@ def bring_base_student(run: Run, say: Callable[[str], None]) -> None:
         with tempfile.TemporaryDirectory(prefix=".bringing-", dir=target.parent) as work:
             shutil.copytree(source, Path(work) / "student", copy_function=_link if ours else shutil.copy2)
             (Path(work) / "student").rename(target)
+        run.storage.publish(BASE)
         run.storage.write(NOTE, source_note.encode())
     except (OSError, shutil.Error) as error:
         raise StorageError(
@@ -55,8 +56,8 @@ def student_of(run: Run, round_: int) -> str:
 
 
 def teaching_student(run: Run, round_: int) -> str:
-    """The real folder of the student that a round starts from."""
-    return str(run.storage.path(student_of(run, round_ - 1)).absolute())
+    """The student that a round starts from, as `local_copy` takes it."""
+    return run.storage.uri(student_of(run, round_ - 1))
 
 
 def _link(source: str, target: str) -> None:

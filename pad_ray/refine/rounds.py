@@ -94,7 +94,7 @@ def jobs_of(run: Run, round_: int) -> list[EvaluateJob]:
         EvaluateJob(
             root=str(run.storage),
             problems=f"problems/eval/{suite}.parquet",
-            student=str(run.storage.path(student_of(run, round_)).absolute()),
+            student=run.storage.uri(student_of(run, round_)),
             out=f"round-{round_}/eval/{suite}" if trained else f"base/eval/{suite}/{prompt}",
             decode=recipe.decode,
             sandbox=recipe.sandbox,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pad_ray.errors import StorageError
 from pad_ray.storage.mirror import Listing, Mirror
@@ -71,6 +72,13 @@ class Bucket:
 
     def path(self, name: str) -> Path:
         return self._mirror.path(name)
+
+    def arrow(self, name: str) -> tuple[str, Any]:
+        from pyarrow.fs import S3FileSystem
+
+        server = urlsplit(self.place.server)
+        own = {"endpoint_override": server.netloc, "scheme": server.scheme} if server.netloc else {}
+        return f"{self.place.bucket}/{self._key(name)}", S3FileSystem(**own)
 
     def fetch(self, name: str) -> Path:
         with self._mirror.alone(name) as copy:

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from pad_ray.errors import StorageError
 
@@ -85,6 +86,9 @@ class Folder:
 
     def path(self, name: str) -> Path:
         return self.root / name
+
+    def arrow(self, name: str) -> tuple[str, Any]:
+        return str(self.root / name), None
 
     def fetch(self, name: str) -> Path:
         return self.root / name

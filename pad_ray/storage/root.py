@@ -108,6 +108,10 @@ class Storage:
         """Sorted names of the whole folders directly in a folder."""
         return self._files.published(folder)
 
+    def arrow(self, name: str) -> tuple[str, Any]:
+        """A folder as libraries on pyarrow want it: a path, and the file system it is in (None: this machine's)."""
+        return self._files.arrow(name)
+
     def write_rows(self, name: str, kind: type[Any], rows: Iterable[Any]) -> int:
         """Write records as one parquet file whose columns are their field names; returns their number."""
         data, count = to_parquet(kind, rows)
@@ -122,6 +126,13 @@ class Storage:
             return from_parquet(kind, self.read(name))
         except (OSError, pa.ArrowException) as error:
             raise StorageError(f"cannot read {self.where(name)}: {error}.") from error
+
+    def column(self, name: str, column: str) -> list[Any]:
+        """One column of a parquet file."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        return pq.read_table(pa.BufferReader(self.read(name)), columns=[column])[column].to_pylist()
 
     def count_rows(self, name: str) -> int:
         """How many records a parquet file holds."""

@@ -1,20 +1,23 @@
 """Training state: weights, optimizer, and how far we are; what a killed training resumes from.
 
 Several workers hand their shards to Ray Train, which keeps them in its storage path. A single worker saves into the
-checkpoint folder itself: Ray Train's local mode copies nothing.
+checkpoint folder itself: Ray Train's local mode copies nothing. Of a run in a bucket it uploads each state while the
+training goes on.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import ray.train
 
-from pad_ray.errors import TrainError
+from pad_ray.errors import StorageError, TrainError
+from pad_ray.storage import Storage
 
 KEEP = 2
 """States kept, so that one that cannot be read is not the end."""
@@ -36,39 +39,76 @@ class State:
     """Time trained so far."""
 
 
-def save_state(engine: Any, folder: Path, state: State) -> None:
-    """Save the state; every worker calls this at the same step. A reader sees a whole state or none."""
-    if engine.world_size > 1:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".shard-") as shard:
-            engine.save_checkpoint(shard, tag=_TAG, client_state={"pad_ray": asdict(state)})
-            ray.train.report({"step": state.step}, checkpoint=ray.train.Checkpoint.from_directory(shard))
-        return
-    states = folder / "state"
-    states.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=states, prefix=".saving-"))
-    engine.save_checkpoint(str(temporary), tag=_TAG, client_state={"pad_ray": asdict(state)})
-    final = states / f"step-{state.step:08d}"
-    shutil.rmtree(final, ignore_errors=True)
-    temporary.rename(final)
-    for old in _saved(folder)[:-KEEP]:
-        shutil.rmtree(old)
-    for leftover in states.glob(".saving-*"):
-        shutil.rmtree(leftover)
+class States:
+    """The saved states of one training, and its metrics file, which is never behind them."""
+
+    def __init__(self, storage: Storage, checkpoint: str) -> None:
+        self._storage, self._checkpoint = storage, checkpoint
+        self._folder = storage.path(checkpoint)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._upload: threading.Thread | None = None
+        self._failure: StorageError | None = None
+
+    def metrics(self) -> Path:
+        """The metrics file as it was when the training last stopped."""
+        name = f"{self._checkpoint}/metrics.jsonl"
+        return self._storage.fetch(name) if self._storage.exists(name) else self._storage.path(name)
+
+    def save(self, engine: Any, state: State) -> None:
+        """Save the state; every worker calls this at the same step. A reader sees a whole state or none."""
+        if engine.global_rank == 0:
+            self._storage.publish(f"{self._checkpoint}/metrics.jsonl")
+        if engine.world_size > 1:
+            with tempfile.TemporaryDirectory(dir=self._folder, prefix=".shard-") as shard:
+                engine.save_checkpoint(shard, tag=_TAG, client_state={"pad_ray": asdict(state)})
+                ray.train.report({"step": state.step}, checkpoint=ray.train.Checkpoint.from_directory(shard))
+            return
+        states = self._folder / "state"
+        states.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=states, prefix=".saving-"))
+        engine.save_checkpoint(str(temporary), tag=_TAG, client_state={"pad_ray": asdict(state)})
+        self.settle()
+        final = states / f"step-{state.step:08d}"
+        shutil.rmtree(final, ignore_errors=True)
+        temporary.rename(final)
+        for leftover in states.glob(".saving-*"):
+            shutil.rmtree(leftover)
+        self._upload = threading.Thread(target=self._publish, args=(final.name,), name="state")
+        self._upload.start()
+
+    def settle(self) -> None:
+        """Wait until the last state is where it belongs. Raises StorageError if it could not be brought there."""
+        if self._upload:
+            self._upload.join()
+        if self._failure:
+            raise self._failure
+
+    def load(self, engine: Any, plan: str) -> State:
+        """Load the newest state into the engine; a fresh State where there is none.
+
+        Raises TrainError when the state belongs to another plan.
+        """
+        if engine.world_size > 1:
+            checkpoint = ray.train.get_checkpoint()
+            if checkpoint is None:
+                return State(plan)
+            with checkpoint.as_directory() as shards:
+                return _load(engine, Path(shards), plan)
+        saved = saved_states(self._storage, self._checkpoint)
+        return _load(engine, self._storage.fetch(saved[-1]), plan) if saved else State(plan)
+
+    def _publish(self, name: str) -> None:
+        try:
+            self._storage.publish(f"{self._checkpoint}/state/{name}")
+            for old in saved_states(self._storage, self._checkpoint)[:-KEEP]:
+                self._storage.delete(old)
+        except StorageError as error:
+            self._failure = error
 
 
-def load_state(engine: Any, folder: Path, plan: str) -> State:
-    """Load the newest state into the engine; a fresh State where there is none.
-
-    Raises TrainError when the state belongs to another plan.
-    """
-    if engine.world_size > 1:
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
-            return State(plan)
-        with checkpoint.as_directory() as shards:
-            return _load(engine, Path(shards), plan)
-    saved = _saved(folder)
-    return _load(engine, saved[-1], plan) if saved else State(plan)
+def saved_states(storage: Storage, checkpoint: str) -> list[str]:
+    """Names of the whole states of a training, the newest last."""
+    return storage.published(f"{checkpoint}/state")
 
 
 def _load(engine: Any, source: Path, plan: str) -> State:
@@ -82,7 +122,3 @@ def _load(engine: Any, source: Path, plan: str) -> State:
             hint="Delete it to train from the start.",
         )
     return state
-
-
-def _saved(folder: Path) -> list[Path]:
-    return sorted((folder / "state").glob("step-*"))

@@ -38,7 +38,7 @@ class TrainJob:
     mixture: str
     """Parquet file of Examples, relative to the root."""
     model: str
-    """Hugging Face folder to start from."""
+    """Hugging Face folder to start from: a path, or an s3:// URI."""
     init: str
     """`pretrained`, or `random` for fresh weights of that shape."""
     checkpoint: str
@@ -70,7 +70,8 @@ def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = N
     storage = Storage(job.root)
     if (done := finished(storage, job.checkpoint)) and storage.exists(f"{job.student}/config.json"):
         return done
-    check_student(job.model, job.init)
+    if not storage.remote:  # what lies in a bucket was checked when it was brought there
+        check_student(job.model, job.init)
     import ray
     from ray.exceptions import RayError, RayTaskError
 
@@ -115,8 +116,8 @@ def steps_done(storage: Storage, checkpoint: str) -> int:
     """Optimizer steps that a training starts with: all of them if it is finished, else those of its last state."""
     if done := finished(storage, checkpoint):
         return done.steps
-    states = sorted(storage.path(checkpoint).glob("state/step-*"))
-    return int(states[-1].name.removeprefix("step-")) if states else 0
+    states = storage.published(f"{checkpoint}/state")
+    return int(states[-1].rpartition("step-")[2]) if states else 0
 
 
 def _use_gpu(settings: Train) -> bool:
@@ -143,6 +144,9 @@ def run_training(job: TrainJob, gpu: bool) -> Any:
     from pad_ray.train.loop import train_loop
 
     local = job.settings.workers == 1 and not gpu
+    storage = Storage(job.root)
+    # Local mode stores nothing; what it is told must only be a path.
+    path, filesystem = (str(storage.path(job.checkpoint)), None) if local else storage.arrow(job.checkpoint)
     trainer = TorchTrainer(
         train_loop,
         train_loop_config={"job": job},
@@ -150,7 +154,8 @@ def run_training(job: TrainJob, gpu: bool) -> Any:
         torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
         run_config=RunConfig(
             name="ray",
-            storage_path=str(Storage(job.root).path(job.checkpoint)),
+            storage_path=path,
+            storage_filesystem=filesystem,
             failure_config=FailureConfig(max_failures=RESTARTS),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="ERROR"),

@@ -14,14 +14,13 @@ import os
 import time
 from contextlib import nullcontext
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pad_ray.errors import StudentError, TrainError
 from pad_ray.records import Checkpoint, Example
-from pad_ray.storage import Storage
+from pad_ray.storage import Storage, local_copy
 from pad_ray.train.deepspeed_config import deepspeed_config, prepare_deepspeed
 from pad_ray.train.encode import Encoded, Encoding, encode
 from pad_ray.train.packing import Plan, Step, collate, plan
@@ -29,7 +28,7 @@ from pad_ray.train.progress import MetricsLog, TrainProgress, read_metrics
 from pad_ray.train.schedule import learning_rate
 
 if TYPE_CHECKING:
-    from pad_ray.train.checkpoint import State
+    from pad_ray.train.checkpoint import State, States
     from pad_ray.train.launch import TrainJob
 
 
@@ -51,26 +50,30 @@ def _train(job: TrainJob) -> Checkpoint | None:
     workers, rank = context.get_world_size(), context.get_world_rank()
     prepare_process(context.get_local_rank(), context.get_local_world_size())
     # Only now: DeepSpeed looks at its surroundings when it is imported.
-    from pad_ray.train.checkpoint import load_state
+    from pad_ray.train.checkpoint import States
     from pad_ray.train.export import export_student
     from pad_ray.train.model import load_model, load_tokenizer, start_engine
 
     storage = Storage(job.root)
-    folder = storage.path(job.checkpoint)
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = load_tokenizer(job.model)
+    states = States(storage, job.checkpoint)
+    base = str(local_copy(job.model))
+    tokenizer = load_tokenizer(base)
     encoding = encode(storage.read_rows(job.mixture, Example), tokenizer, job.settings.max_length)
     course = plan_training(job, encoding, workers)
-    model = load_model(job.model, job.init, job.seed, len(tokenizer))
+    model = load_model(base, job.init, job.seed, len(tokenizer))
     accumulate = max(len(batches) for step in course.steps for batches in step)
     settings = job.settings
     engine = start_engine(
         model, deepspeed_config(settings, accumulate), job.lr, settings.weight_decay, settings.precision
     )
-    state = load_state(engine, folder, fingerprint(job, encoding))
-    state = run_steps(job, engine, encoding.rows, course.steps, state, tokenizer.pad_token_id, folder)
+    state = states.load(engine, fingerprint(job, encoding))
+    state = run_steps(job, engine, encoding.rows, course.steps, state, tokenizer.pad_token_id, states)
     export_student(engine, tokenizer, encoding.rows[0].ids, storage.path(job.student), job.card)
-    return _summarise(job, storage, encoding, course, state, workers) if rank == 0 else None
+    states.settle()
+    if rank:
+        return None
+    storage.publish(job.student)
+    return _summarise(job, storage, encoding, course, state, workers)
 
 
 def prepare_process(local_rank: int, local_workers: int) -> None:
@@ -128,17 +131,17 @@ def run_steps(
     steps: tuple[Step, ...],
     state: State,
     pad: int,
-    folder: Path,
+    states: States,
 ) -> State:
     """Take the steps that are left; returns the state after the last one, which is saved. Raises TrainError."""
     import torch
 
-    from pad_ray.train.checkpoint import State, save_state
+    from pad_ray.train.checkpoint import State
 
     first = engine.global_rank == 0
     started, saved = time.monotonic() - state.seconds, time.monotonic()
     engine.train()
-    with MetricsLog(folder / "metrics.jsonl", state.step) if first else nullcontext() as log:
+    with MetricsLog(states.metrics(), state.step) if first else nullcontext() as log:
         for step in range(state.step, len(steps)):
             rate = learning_rate(step, len(steps), job.lr, job.settings)
             for group in engine.optimizer.param_groups:
@@ -154,7 +157,7 @@ def run_steps(
             if due or step + 1 == len(steps):
                 if log:
                     log.flush()  # the file must never be behind the state
-                save_state(engine, folder, state)
+                states.save(engine, state)
                 saved = time.monotonic()
     return state
 

@@ -19,8 +19,8 @@ from tests.tiny_student import make_tiny_student
 
 def card(root: Path, round_: int = 1) -> str:
     path = write_card(root, round_)
-    assert path == root / f"round-{round_}" / "student" / "README.md"
-    return path.read_text(encoding="utf-8")
+    assert path and path == str(root / f"round-{round_}" / "student" / "README.md")
+    return Path(path).read_text(encoding="utf-8")
 
 
 def front_matter(text: str) -> dict[str, Any]:

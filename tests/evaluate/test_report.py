@@ -34,7 +34,7 @@ class Page(HTMLParser):
 
 
 def read(root: Path) -> tuple[str, Page]:
-    html = write_report(root).read_text(encoding="utf-8")
+    html = Path(write_report(root)).read_text(encoding="utf-8")
     return html, Page(html)
 
 
