@@ -15,6 +15,7 @@ from typing import Any
 import ray
 
 from pad_ray.flow.actors import Judge, Sampler
+from pad_ray.flow.asking import EndpointSampler, askers, resolved, slice_size
 from pad_ray.flow.shard import Shard, ShardRows, settled
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
@@ -36,11 +37,13 @@ def stream(
     sample: bool,
     judge: bool,
     on_rows: Callable[[list[str]], None],
+    governor: Any = None,
 ) -> set[str]:
     """Sample and judge whatever the shards still lack. Returns what the judges' sandboxes consist of, layer by layer.
 
     `student` is the folder that teacher `student` loads, `todo` the number of rows expected; `on_rows` gets the
-    outcomes as they come (without judging: the word `sampled`).
+    outcomes as they come (without judging: the word `sampled`). With a `governor` (a GovernorActor) an endpoint is
+    asked.
     """
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -52,10 +55,16 @@ def stream(
     paths = [str(Path(path).absolute()) for path in map(resolve_uri, recipe.teacher.paths)]
     recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"path": paths})})
     # Small runs are cut finer, so that every actor finds work waiting when it starts.
-    step = max(1, min(SLICE, todo // (4 * recipe.teacher.workers)))
+    step = slice_size(recipe.teacher, todo) if governor else max(1, min(SLICE, todo // (4 * recipe.teacher.workers)))
     items = [item for shard in shards for item in _slices(shard, step if sample else shard.planned())]
     rows = ray.data.from_items(items, override_num_blocks=len(items))
-    if sample:
+    if governor:
+        rows = rows.flat_map(
+            EndpointSampler,
+            fn_constructor_args=(root, round_, resolved(recipe), governor, judge),
+            **askers(recipe.teacher),
+        )
+    elif sample:
         rows = rows.flat_map(
             Sampler,
             fn_constructor_args=(root, round_, recipe, student, _threads(recipe.teacher.workers)),
@@ -70,7 +79,10 @@ def stream(
             fn_constructor_args=(root, round_, recipe),
             # Samplers pass on slices of the right size; whole shards must be cut.
             batch_size=None if sample else JUDGE_BATCH,
-            compute=ray.data.ActorPoolStrategy(size=recipe.sandbox.workers),
+            # Beside samplers that wait for a network one judge is enough to begin with.
+            compute=ray.data.ActorPoolStrategy(
+                min_size=1 if governor else recipe.sandbox.workers, max_size=recipe.sandbox.workers
+            ),
             num_cpus=1,
         )
     layers: set[str] = set()

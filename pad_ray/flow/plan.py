@@ -15,12 +15,14 @@ from typing import Any
 from pad_ray.errors import ProblemError, RecipeError
 from pad_ray.flow.journal import shard_name
 from pad_ray.flow.shard import Shard
+from pad_ray.flow.spending import cost_sentences
 from pad_ray.flow.students import student_of
 from pad_ray.problems import Intake, left_out, take_in
 from pad_ray.problems.decontamination import RUN
 from pad_ray.recipe import Recipe
 from pad_ray.records import Message, Problem, Request, sample_id
 from pad_ray.run import Run
+from pad_ray.teacher.money import Outlook, outlook
 from pad_ray.teacher.recorded import RecordedTeacher
 from pad_ray.thoughts import THOUGHTS
 
@@ -47,7 +49,7 @@ def plan(run: Run, round_: int) -> None:
         cut = run.storage.names("problems/train", ".parquet")
         run.storage.delete(f"round-{round_}/requests")
         left = _refine_limit(run) if round_ else None
-        unasked = 0
+        unasked, looks = 0, defaultdict[str, Outlook](Outlook)
         for number, name in enumerate(cut):
             rows = run.storage.read_rows(name, Problem)
             if left is not None:
@@ -60,12 +62,15 @@ def plan(run: Run, round_: int) -> None:
             asked = [expand(problem) for problem in rows]
             unasked += sum(not requests for requests in asked)
             requests = [request for part in asked for request in part]
+            for request in requests:
+                looks[request.model] = looks[request.model].plus(outlook(request))
             stage.new += run.storage.write_rows(
                 Shard(str(run.storage), round_, number).file("requests"), Request, requests
             )
         if recording and stage.new == 0:  # any other teacher is asked about every problem
             raise _no_replies(run, recording)
         stage.counts["unasked"] = unasked
+        stage.counts["outlook"] = {model: look._asdict() for model, look in looks.items()}
         if recording:
             known = {row.problem_id for name in cut for row in run.storage.read_rows(name, Problem)}
             stage.counts["unmatched_replies"] = recording.unmatched(known)
@@ -153,7 +158,7 @@ def sentences(run: Run) -> list[str]:
     said += [
         f"suite {name}: {s['problems']:,} problems{_left_out(s['dropped'])}" for name, s in counts["suites"].items()
     ]
-    return said
+    return [*said, *cost_sentences(run.recipe, counts)]
 
 
 def _left_out(dropped: dict[str, int]) -> str:

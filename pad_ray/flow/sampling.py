@@ -13,11 +13,12 @@ from pad_ray.flow.graph import compact, stream
 from pad_ray.flow.plan import shards
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.shard import Shard
+from pad_ray.flow.spending import Meter, start_governor
 from pad_ray.flow.students import teaching_student
 from pad_ray.manifest import Stage, StageName
 from pad_ray.run import Run
 
-_NOTHING = {"sampled": 0, "judged": 0}
+_NOTHING: dict[str, Any] = {"sampled": 0, "judged": 0, "spend": {"usd": 0.0, "unsettled": 0.0}}
 
 
 def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool = True, judge: bool = True) -> None:
@@ -33,14 +34,20 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
         before = _compacted(cut) if run.storage.exists(f"round-{round_}/samples") else _NOTHING
         with reporter.bar(f"round {round_}: {' + '.join(wanted)}", 0, "samples") as bar:
             outcomes = Counter[str]()
+            meter = None
             plan = run.manifest.find(round_, "plan")
             planned = plan.new + plan.reused if plan else 0
             todo = planned - (before["judged"] if judge else before["sampled"])
             bar.total(todo)
+            if sample and round_ == 0 and run.recipe.teacher.kind == "openai":
+                spent = before["spend"]
+                governor = start_governor(run, spent["usd"] + spent["unsettled"])
+                meter = Meter(governor, spent["usd"], planned - before["sampled"])
 
             def count(rows: list[str]) -> None:
                 outcomes.update(rows)
-                bar.advance(len(rows), f"{outcomes['correct']} correct" if judge else "")
+                correct = [f"{outcomes['correct']} correct"] if judge else []
+                bar.advance(len(rows), ", ".join([*correct, *([meter.note()] if meter else [])]))
 
             layers = stream(
                 cut,
@@ -50,6 +57,7 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
                 sample=sample,
                 judge=judge,
                 on_rows=count,
+                governor=meter.governor if meter else None,
             )
         after = _compacted(cut)
         for stage in stages:
@@ -57,6 +65,8 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
         run.manifest.facts["sandbox"] = sorted(after["levels"])
         if layers:
             run.manifest.facts["sandbox_layers"] = sorted(layers)
+        if meter and (stop := meter.stop()):
+            raise stop.error()
 
 
 def _record(stage: Stage, before: dict[str, Any], after: dict[str, Any]) -> None:

@@ -62,8 +62,6 @@ class Report:
     """(age in seconds, requests, tokens) that were leased or reserved and not used."""
     tokens: int = 0
     """Of all settled calls."""
-    calls: int = 0
-    """Settled ones."""
     succeeded: int = 0
     """Calls answered since its last report, as `failed` are those that were not."""
     failed: int = 0
@@ -111,7 +109,8 @@ class Spend(NamedTuple):
     leased_usd: float = 0.0
     """Not spent but leased: worst cases of calls in flight, and all that dead actors had."""
     tokens: int = 0
-    calls: int = 0
+    answered: int = 0
+    """Calls that gave a reply."""
 
 
 @dataclass(slots=True)
@@ -145,6 +144,7 @@ class Governor:
     _failures: int = 0
     _failing_since: float = 0.0
     _answered: float = 0.0
+    _answers: int = 0
 
     def __post_init__(self) -> None:
         self._answered = self.clock()
@@ -185,7 +185,7 @@ class Governor:
             spent,
             sum(seat.held_usd for seat in seats) - spent,
             sum(seat.report.tokens for seat in seats),
-            sum(seat.report.calls for seat in seats),
+            self._answers,
         )
 
     def _money(self, seat: _Seat, now: float) -> float:
@@ -219,6 +219,7 @@ class Governor:
         if report.throttled:
             self._cool_down(report.retry_after_s, now)
         if report.succeeded > 0:
+            self._answers += report.succeeded
             self._failures, self._answered, self._failing_since = 0, now, now
             if now >= self._cool_until:
                 self._throttles = 0

@@ -6,7 +6,8 @@ must never be too low; the expectation is what the plan tells, so it should be a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from pad_ray.records import Request
@@ -45,11 +46,18 @@ class Price(NamedTuple):
         return (fresh * self.input + cached_tokens * self.cached + completion_tokens * self.output) / PER
 
     def worst(self, request: Request) -> Worst:
-        """Upper bound of one call: a token is at least one byte of the prompt, a reply has at most max_tokens."""
-        prompt = sum(len(message.content.encode(errors="backslashreplace")) for message in request.messages)
-        prompt += MARKS_PER_MESSAGE * (len(request.messages) + 1)  # the reply's own marks too
+        """Upper bound of one call."""
+        prompt = most_prompt_tokens(request)
         usd = (prompt * max(self.input, self.cached) + request.max_tokens * self.output) / PER
         return Worst(usd, prompt + request.max_tokens)
+
+
+def dollars(usd: float) -> str:
+    """An amount as people read it: cents, and of small amounts the first two digits that count."""
+    if usd == 0 or usd >= 1:
+        return f"${usd:,.2f}"
+    digits = max(2, 1 - math.floor(math.log10(usd)))
+    return f"${usd:.{min(digits, 8)}f}"
 
 
 def price_of(table: Mapping[Literal["input", "output", "cached"], float] | Literal["unknown_ok"] | None) -> Price:
@@ -61,15 +69,15 @@ def price_of(table: Mapping[Literal["input", "output", "cached"], float] | Liter
 
 
 class Outlook(NamedTuple):
-    """What requests are expected to take, and the most that they can cost without failed attempts."""
+    """What requests are expected to take, and the most they can take if no call has to be repeated."""
 
     requests: int = 0
     prompt_tokens: float = 0.0
     completion_tokens: float = 0.0
-    usd: float = 0.0
-    worst_usd: float = 0.0
-    largest: Worst = Worst(0.0, 0)
-    """The largest single call: limits below it could never be kept."""
+    most_prompt_tokens: int = 0
+    most_completion_tokens: int = 0
+    largest_call: int = 0
+    """Most tokens of a single call: a limit below it could never be kept."""
 
     def plus(self, other: Outlook) -> Outlook:
         """Of both together."""
@@ -77,20 +85,30 @@ class Outlook(NamedTuple):
             self.requests + other.requests,
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
-            self.usd + other.usd,
-            self.worst_usd + other.worst_usd,
-            Worst(max(self.largest.usd, other.largest.usd), max(self.largest.tokens, other.largest.tokens)),
+            self.most_prompt_tokens + other.most_prompt_tokens,
+            self.most_completion_tokens + other.most_completion_tokens,
+            max(self.largest_call, other.largest_call),
         )
 
+    def usd(self, price: Price) -> float:
+        """Expected dollars."""
+        return (self.prompt_tokens * price.input + self.completion_tokens * price.output) / PER
 
-def outlook(requests: Iterable[Request], price: Price, completion_tokens: float | None = None) -> Outlook:
-    """What these requests should take; `completion_tokens` is the mean of replies measured so far, if there are any."""
-    total = Outlook()
-    for request in requests:
-        characters = sum(len(message.content) for message in request.messages)
-        prompt = characters / CHARS_PER_TOKEN
-        reply = COMPLETION_SHARE * request.max_tokens if completion_tokens is None else completion_tokens
-        usd = (prompt * price.input + reply * price.output) / PER
-        worst = price.worst(request)
-        total = total.plus(Outlook(1, prompt, reply, usd, worst.usd, worst))
-    return total
+    def most_usd(self, price: Price) -> float:
+        """Dollars at the worst."""
+        dearest = max(price.input, price.cached)
+        return (self.most_prompt_tokens * dearest + self.most_completion_tokens * price.output) / PER
+
+
+def outlook(request: Request) -> Outlook:
+    """What a request should take, before any reply was measured."""
+    characters = sum(len(message.content) for message in request.messages)
+    most = most_prompt_tokens(request)
+    reply = COMPLETION_SHARE * request.max_tokens
+    return Outlook(1, characters / CHARS_PER_TOKEN, reply, most, request.max_tokens, most + request.max_tokens)
+
+
+def most_prompt_tokens(request: Request) -> int:
+    """Upper bound: every token is at least one byte, and a chat template adds its marks."""
+    text = sum(len(message.content.encode(errors="backslashreplace")) for message in request.messages)
+    return text + MARKS_PER_MESSAGE * (len(request.messages) + 1)  # the marks before the reply too

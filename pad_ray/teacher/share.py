@@ -26,7 +26,7 @@ class Share:
         self._requests = self._tokens = 0.0
         self._asked_at = self._paused_until = -math.inf
         self._tight = False
-        self._used_tokens = self._calls = 0
+        self._used_tokens = 0
         self._started: list[Worst] = []
         self._unused: Counter[int] = Counter()
         self._forget_news()
@@ -58,7 +58,6 @@ class Share:
         # A call that cost more than its worst case has spent what was never leased; that cannot be undone.
         self._idle = max(0.0, self._idle + call.usd - spent_usd)
         self._used_tokens += used_tokens
-        self._calls += 1
         self._unused[int(began / STEP)] += max(0, call.tokens - used_tokens)
 
     def throttled(self, retry_after_s: float | None) -> None:
@@ -98,7 +97,6 @@ class Share:
             want_tokens=sum(call.tokens for call in ahead),
             unused=tuple(self._left_over(now)) if self._rated else (),
             tokens=self._used_tokens,
-            calls=self._calls,
             succeeded=self._succeeded,
             failed=self._failed,
             throttled=self._throttled,

@@ -1,0 +1,99 @@
+"""What a run's teacher costs, as its user is told: before the first call, while it runs, and why it stopped."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from pad_ray.errors import RecipeError
+from pad_ray.recipe import Recipe
+from pad_ray.run import Run
+from pad_ray.teacher.governor import Limits, Spend, Stop
+from pad_ray.teacher.money import COMPLETION_SHARE, Outlook, dollars, price_of
+
+ASKED_EVERY_S = 1.0
+"""Seconds between questions to the governor."""
+MEASURED = 20
+"""Replies after which their mean says more than the plan's estimate."""
+
+
+def cost_sentences(recipe: Recipe, counts: dict[str, Any]) -> list[str]:
+    """Expected tokens and dollars of a planned round 0; none for teachers that are not called over a network.
+
+    `counts` are those of the stage `plan`.
+    """
+    teacher = recipe.teacher
+    if teacher.kind != "openai":
+        return []
+    look, price = _total(counts), price_of(teacher.price)
+    said = (
+        f"expected: about {look.prompt_tokens:,.0f} prompt and {look.completion_tokens:,.0f} completion tokens (taking"
+        f" {COMPLETION_SHARE:.0%} of max_tokens for a reply)"
+    )
+    if not price.known:
+        return [f"{said}; cost unknown, for teacher.price is unknown_ok"]
+    usd, most = look.usd(price), look.most_usd(price)
+    sentences = [f"{said}, about {dollars(usd)}; at most {dollars(most)} if no call must be repeated"]
+    cap = teacher.budget_usd
+    if cap is not None and usd > cap:
+        share = f"{cap / usd:.0%}"
+        sentences.append(f"teacher.budget_usd {dollars(cap)} is expected to stop the run after about {share} of that")
+    return sentences
+
+
+def start_governor(run: Run, committed_usd: float) -> Any:
+    """The GovernorActor of this call of the run. Raises RecipeError for limits that no call could keep."""
+    import ray
+
+    from pad_ray.flow.governing import GovernorActor
+
+    teacher, plan = run.recipe.teacher, run.manifest.find(0, "plan")
+    largest = _total(plan.counts).largest_call if plan else 0
+    if teacher.tokens_per_minute is not None and largest > teacher.tokens_per_minute:
+        raise RecipeError(
+            f"teacher.tokens_per_minute: {teacher.tokens_per_minute:,} is less than a single call may take"
+            f" ({largest:,} tokens, with teacher.max_tokens {teacher.max_tokens:,}).",
+            hint="Raise it to what the provider grants, or lower teacher.max_tokens.",
+        )
+    limits = Limits(teacher.concurrency, teacher.budget_usd, teacher.requests_per_minute, teacher.tokens_per_minute)
+    governor: Any = GovernorActor.remote(limits, committed_usd)  # pyright: ignore
+    ray.get(governor.keep_key.remote(os.environ.get("OPENAI_API_KEY", "")))
+    return governor
+
+
+class Meter:
+    """The spend of a stage while it runs."""
+
+    def __init__(self, governor: Any, before_usd: float, todo: int) -> None:
+        """`before_usd` was spent by earlier calls of the run; `todo` samples are still missing."""
+        self.governor, self._before, self._todo = governor, before_usd, todo
+        self._spend, self._stop, self._asked = Spend(), None, 0.0
+
+    def note(self) -> str:
+        """Dollars so far, and projected for the stage once enough replies were measured."""
+        if time.monotonic() - self._asked > ASKED_EVERY_S:
+            self._ask()
+        spent = self._before + self._spend.usd
+        if self._spend.answered < MEASURED:
+            return f"{dollars(spent)} spent"
+        left = max(0, self._todo - self._spend.answered) * self._spend.usd / self._spend.answered
+        return f"{dollars(spent)} of about {dollars(spent + left)}"
+
+    def stop(self) -> Stop | None:
+        """Why nothing may start any more, if that is so."""
+        self._ask()
+        return self._stop
+
+    def _ask(self) -> None:
+        import ray
+
+        self._spend, self._stop = ray.get(self.governor.state.remote())
+        self._asked = time.monotonic()
+
+
+def _total(counts: dict[str, Any]) -> Outlook:
+    total = Outlook()
+    for look in counts.get("outlook", {}).values():
+        total = total.plus(Outlook(**look))
+    return total
