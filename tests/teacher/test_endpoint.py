@@ -223,3 +223,10 @@ def test_a_key_that_cannot_be_sent_is_refused_without_being_shown(server: Runnin
     assert "two" not in str(raised.value)
     samples = ask_all(server, [request(1, "What is 4 plus 4?")], Books(), f"{KEY}\n")  # as files end
     assert [sample.error for sample in samples.values()] == [""]
+
+
+def test_the_proxy_of_the_environment_is_used(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", server.url.removesuffix("/v1"))
+    behind = Running("http://teacher.invalid/v1")
+    samples = ask_all(behind, [request(1, "What is 6 plus 4?")], Books(), KEY, deadline_s=5.0)
+    assert [sample.error for sample in samples.values()] == [""]
