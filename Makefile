@@ -68,6 +68,7 @@ schema: install
 
 bench: install
 	for file in bench/sandbox.py bench/training.py bench/serve.py bench/startup.py; do $(PY) $$file || exit 1; done
+	$(PY) bench/soak.py --programs 2000
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -37,6 +37,7 @@ FAULTS = 0.01
 """Share of programs that hang, and share of programs that crash."""
 NUMPY_SHARE, SCIENCE_SHARE, SOLO_SHARE = 1 / 7, 1 / 200, 0.1
 TOLERANCE, TOLERANCE_MIB = 0.02, 1.0
+PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
 HANGS = {
     "loop": "while True:\n    pass\n",
     "loop that catches all": """while True:
@@ -109,13 +110,13 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
     endings: dict[str, Counter[str]] = {}
     samples: list[Sample] = []
     wrong: list[str] = []
-    started, next_sample = time.monotonic(), 0
+    good = good_programs(options.level)
     with Sandbox(level=options.level, timeout_s=options.timeout_s, confirm=True) as box, Reporter() as reporter:
-        known = values(box)
         box.run(["import numpy"])  # both fork servers are up
+        started, next_sample = time.monotonic(), 0
         with reporter.bar("soak", options.programs, "programs") as bar:
             done = 0
-            for lane, cases in requests(known, options.programs):
+            for lane, cases in requests(good, options.programs):
                 for case, execution in zip(cases, box.run([case.source for case in cases], lane=lane), strict=True):
                     endings.setdefault(case.kind, Counter())[execution.outcome] += 1
                     if not as_expected(case, execution):
@@ -145,13 +146,14 @@ def soak(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def values(box: Sandbox) -> dict[str, list[Case]]:
-    """Good programs of each kind with the values they give alone: what they give later must be the same."""
+def good_programs(level: str) -> dict[str, list[Case]]:
+    """Good programs of each kind with the values they give, alone and with time enough."""
     kinds: dict[str, list[Case]] = {}
-    for kind, templates, size in (("plain", PLAIN, 200), ("numpy", NUMPY_UNUSED, 30), ("science", SCIENCE, 20)):
-        sources = [one.source for one in corpus(templates, size)]
-        pairs = zip(sources, box.run(sources, lane="solo"), strict=True)
-        kinds[kind] = [Case(source, kind, one.value) for source, one in pairs if one.outcome is Outcome.OK]
+    with Sandbox(level=level, timeout_s=10) as box:
+        for kind, templates, size in (("plain", PLAIN, 200), ("numpy", NUMPY_UNUSED, 30), ("science", SCIENCE, 20)):
+            sources = [one.source for one in corpus(templates, size)]
+            pairs = zip(sources, box.run(sources, lane="solo"), strict=True)
+            kinds[kind] = [Case(source, kind, one.value) for source, one in pairs]
     return kinds
 
 
@@ -183,22 +185,17 @@ def as_expected(case: Case, execution: Execution) -> bool:
 
 
 def sample(box: Sandbox, programs: int, seconds: float) -> Sample:
-    pids = [os.getpid(), box._zygotes["plain"].pid, box._zygotes["science"].pid]
-    held = [value for pid in pids for value in (resident_mib(pid), descriptors(pid))]
-    return Sample(seconds, programs, len(descendants(os.getpid())), *held)
+    caller, plain, science = (held(pid) for pid in (os.getpid(), *(box._zygotes[kind].pid for kind in box._zygotes)))
+    return Sample(seconds, programs, len(descendants(os.getpid())), *caller, *plain, *science)
 
 
-def resident_mib(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def descriptors(pid: int) -> int:
-    """Open descriptors, -1 where the kernel does not tell this user: a locked-down process is nobody's to look into."""
+def held(pid: int) -> tuple[float, int]:
+    """Resident memory in MiB and open descriptors, -1 of these where a locked-down process shows them to nobody."""
+    resident_mib = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE_MIB
     try:
-        return len(os.listdir(f"/proc/{pid}/fd"))
+        return resident_mib, len(os.listdir(f"/proc/{pid}/fd"))
     except PermissionError:
-        return -1
+        return resident_mib, -1
 
 
 def descendants(pid: int) -> list[int]:
