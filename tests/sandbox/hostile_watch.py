@@ -161,11 +161,13 @@ class Watch:
             seconds = time.monotonic() - started
             benign = reply["ends"]
             outcome, value, detail = benign.pop(1)
+            started = time.monotonic()
             benign += self._ask(BENIGN, lane)["ends"]
+            usual = time.monotonic() - started
         except HostGone:
             return {"dead"}, set()
         wrong = {end[0] for end, wanted in zip(benign, BENIGN_ENDS * 2, strict=True) if end != wanted}
-        slow = {"late"} if seconds > self.bound else {"forge"} if wrong == {"timeout"} else set[str]()
+        slow = {"late"} if seconds - usual > self.bound else {"forge"} if wrong == {"timeout"} else set[str]()
         if wrong - {"timeout"} or "forged" in value:
             seen.add("forge")
         if outcome == "sandbox_error" or reply["restarts"]:
@@ -174,7 +176,7 @@ class Watch:
             seen.add("leak")
         if self._peak - before > MEMORY:
             seen.add("mem")
-        self.slowest = max(self.slowest, seconds)
+        self.slowest = max(self.slowest, seconds - usual)
         return seen | self._left_behind(), slow
 
     def _left_behind(self) -> set[str]:
