@@ -93,3 +93,21 @@ def test_confirmation_runs_an_unsure_ending_once_more_alone() -> None:
         loop, good = box.run(["while True:\n    pass", "ans = 1"])
         assert loop.outcome is Outcome.TIMEOUT
         assert good.value == "1"
+
+
+def test_a_lone_program_finds_nothing_of_those_before_it() -> None:
+    look = """import statistics
+gc, word = statistics.sys.modules['gc'], ''.join(['prec', 'ious'])
+seen, found, waiting = set(), set(), gc.get_objects()
+while waiting:
+    item = waiting.pop()
+    if id(item) not in seen:
+        seen.add(id(item))
+        waiting += gc.get_referents(item)
+        if type(item) in (str, bytes) and word in str(item) and 'seen, found' not in str(item) and item is not word:
+            found.add(str(item))
+ans = str(sorted(found))
+"""
+    with Sandbox(level="unsafe", timeout_s=5.0) as box:
+        for programs, values in (([look, "ans = 'precious'", look], ["[]", "precious", "[]"]), ([look], ["[]"])):
+            assert [found.value for found in box.run(programs, lane="solo")] == values
