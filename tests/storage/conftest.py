@@ -1,4 +1,4 @@
-"""An S3-compatible server over HTTP in a process of its own, its buckets, and one that fails a fifth of all requests."""
+"""An S3-compatible server over HTTP in a process of its own, its buckets, and a way to it that can fail."""
 
 from __future__ import annotations
 

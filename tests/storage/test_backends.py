@@ -38,7 +38,7 @@ def test_files_go_in_and_come_out_whole(storage: Storage) -> None:
         storage.write("a/x", data)
         assert storage.read("a/x") == storage.get("a/x") == data
     assert storage.get("a/y") is None
-    with pytest.raises(StorageError, match="cannot read .*a/y"):
+    with pytest.raises(StorageError, match=r"cannot read .*a/y"):
         storage.read("a/y")
 
 
