@@ -102,11 +102,14 @@ def sample(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Roun
     Plans first, if needed; judges nothing.
     """
     from pad_ray.flow.plan import plan as write_plan
+    from pad_ray.flow.plan import sentences
 
     with _run(arguments, run_dir) as (run, reporter):
         _check_round(run, round_)
         _bring_student(run, reporter)
         write_plan(run, round_)
+        for sentence in sentences(run) if round_ == 0 else ():
+            reporter.say(f"  {sentence}")
         with _ray(run.recipe):
             from pad_ray.flow.sampling import sample_and_judge
 

@@ -65,6 +65,8 @@ def _who(row: dict[str, Any]) -> str:
 
 
 def _yields(found: dict[str, Any]) -> list[tuple[str, str]]:
+    from pad_ray.teacher.money import spend_sentence
+
     said: list[tuple[str, str]] = []
     if outcomes := found["outcomes"]:
         counts = sorted(outcomes.items(), key=lambda item: -item[1])
@@ -74,11 +76,7 @@ def _yields(found: dict[str, Any]) -> list[tuple[str, str]]:
         said.append(("examples", f"{found['examples']:,} over all rounds"))
     spend = found["spend"]
     if spend["completion_tokens"]:
-        tokens = f"{spend['prompt_tokens']:,} prompt and {spend['completion_tokens']:,} completion tokens"
-        unsettled = ""
-        if spend["unsettled_calls"]:
-            unsettled = f"; {spend['unsettled_calls']:,} calls unsettled, at most ${spend['unsettled']:.2f} more"
-        said.append(("spend", f"${spend['usd']:.2f} for {tokens}{unsettled}"))
+        said.append(("spend", spend_sentence(spend)))
     return said
 
 

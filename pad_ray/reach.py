@@ -44,13 +44,30 @@ def teacher() -> Finding:
     key = "OPENAI_API_KEY is set" if os.environ.get("OPENAI_API_KEY") else "no OPENAI_API_KEY"
     url = os.environ.get("OPENAI_BASE_URL")
     if url:
-        host = _host(url, "OPENAI_BASE_URL")
-        if why := unreachable(url):
-            return "note", f"{key}; {host} cannot be reached ({why})", "Check OPENAI_BASE_URL and that it runs."
-        return "ok", f"{key}; {host} can be reached", ""
+        return _models(url, key)
     if os.environ.get("OPENAI_API_KEY"):
         return "ok", key, ""
     return "note", f"{key} (optional)", "Recorded replies and the student itself need none."
+
+
+def _models(url: str, key: str) -> Finding:
+    """What an endpoint says of its models; asked without the key, so one that wants it only says that it is there."""
+    import httpx
+
+    host = _host(url, "OPENAI_BASE_URL")
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/models", timeout=SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        return "note", f"{key}; {host} cannot be reached ({why})", "Check OPENAI_BASE_URL and that it runs."
+    if answer.status_code in (401, 403):
+        return "ok", f"{key}; {host} can be reached and wants a key", ""
+    try:
+        names = [str(model["id"]) for model in answer.json()["data"]]
+    except (ValueError, KeyError, TypeError):
+        found = f"{key}; {host} answers, but lists no models (HTTP {answer.status_code})"
+        return "note", found, "OPENAI_BASE_URL usually ends in /v1."
+    return "ok", f"{key}; {host} has the models {', '.join(names[:3])}{', …' if len(names) > 3 else ''}", ""
 
 
 def s3() -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ def status(run_dir: str | Path) -> dict[str, Any]:
         for stage in manifest.stages:
             stage.state = "partial" if stage.state == "running" else stage.state
     first = manifest.find(0, "judge")
-    spends = [stage.counts["spend"] for stage in manifest.stages if "spend" in stage.counts]
     return {
         "state": manifest.state,
         "error": manifest.error,
@@ -32,10 +32,7 @@ def status(run_dir: str | Path) -> dict[str, Any]:
         ],
         "outcomes": first.counts.get("outcomes", {}) if first else {},
         "examples": sum(stage.counts.get("kept", 0) for stage in manifest.stages if stage.stage == "curate"),
-        "spend": {
-            key: sum(spend.get(key, 0) for spend in spends)
-            for key in ("prompt_tokens", "completion_tokens", "usd", "unsettled", "unsettled_calls", "cached")
-        },
+        "spend": total_spend(stage.counts for stage in manifest.stages),
         "accuracy": [
             {"round": stage.round, **measured}
             for stage in manifest.stages
@@ -44,6 +41,13 @@ def status(run_dir: str | Path) -> dict[str, Any]:
         ],
         "facts": manifest.facts,
     }
+
+
+def total_spend(counts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the stages with these counts spent together; `unsettled` dollars may have been billed, or not."""
+    spends = [one["spend"] for one in counts if "spend" in one]
+    keys = ("prompt_tokens", "completion_tokens", "usd", "unsettled", "unsettled_calls", "cached")
+    return {key: sum(spend.get(key, 0) for spend in spends) for key in keys}
 
 
 def read_manifest(run_dir: str | Path) -> Manifest:

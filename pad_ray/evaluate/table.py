@@ -21,7 +21,9 @@ from pad_ray.evaluate.folder import Measurement
 from pad_ray.evaluate.sentences import barren_sentences, gain_sentence, gains, headline
 from pad_ray.evaluate.story import Round, read_story
 from pad_ray.evaluate.wording import clipped, count, interval, p_value, percent, points, points_interval
+from pad_ray.status import total_spend
 from pad_ray.storage import Storage
+from pad_ray.teacher.money import spend_sentence
 
 _STYLES = {"better": "green", "no clear difference": "yellow", "worse": "red"}
 
@@ -44,6 +46,9 @@ def final_table(root: str | Path) -> Group:
     for one in story.rounds:
         if one.asked:
             parts += [Text(), _yields(one, wide), *(Text(said) for said in barren_sentences(one))]
+    spend = total_spend(stage["counts"] for stage in story.manifest["stages"])
+    if spend["usd"] or spend["unsettled"]:
+        parts += [Text(), Text(f"the teacher's replies: {spend_sentence(spend)}")]
     questions = [shown.question for _, answers in story.answers for shown in answers]
     parts += [Text(), *_next_steps(storage, story.rounds, min(questions, key=len, default="What is 3 + 4?"))]
     return Group(*parts)

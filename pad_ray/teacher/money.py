@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pad_ray.records import Request
 
@@ -58,6 +58,15 @@ def dollars(usd: float) -> str:
         return f"${usd:,.2f}"
     digits = max(2, 1 - math.floor(math.log10(usd)))
     return f"${usd:.{min(digits, 8)}f}"
+
+
+def spend_sentence(spend: Mapping[str, Any]) -> str:
+    """The `spend` of a status in words."""
+    tokens = f"{spend['prompt_tokens']:,} prompt and {spend['completion_tokens']:,} completion tokens"
+    said = f"{dollars(spend['usd'])} for {tokens}"
+    if calls := spend["unsettled_calls"]:
+        said += f"; {calls:,} {'call' if calls == 1 else 'calls'} unsettled, at most {dollars(spend['unsettled'])} more"
+    return said
 
 
 def price_of(table: Mapping[Literal["input", "output", "cached"], float] | Literal["unknown_ok"] | None) -> Price:

@@ -16,6 +16,7 @@ import pytest
 
 from pad_ray import reach
 from pad_ray.sandbox import levels
+from tests.fault_server import running
 
 SECRET = "sk-never-show-this"
 NAMES = [
@@ -104,8 +105,8 @@ def endpoint() -> Iterator[tuple[str, list[str]]]:
     seen: list[str] = []
 
     class Refusing(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            seen.append(str(self.headers))
+        def do_GET(self) -> None:
+            seen.append(f"{self.path} {self.headers}")
             self.send_error(401)
 
         def log_message(self, format: str, *args: object) -> None:
@@ -127,8 +128,15 @@ def test_an_endpoint_that_refuses_us_is_reachable_and_is_sent_no_key(
     monkeypatch.setenv("OPENAI_API_KEY", SECRET)
     monkeypatch.setenv("OPENAI_BASE_URL", f"{url}/v1")
     assert reach.teacher()[0] == "ok"
-    assert len(seen) == 1
-    assert SECRET not in seen[0]
+    assert "wants a key" in reach.teacher()[1]
+    assert {line.partition(" ")[0] for line in seen} == {"/v1/models"}
+    assert not any(SECRET in line for line in seen)
+
+
+def test_an_endpoint_is_told_with_its_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    with running("--models", "small", "large") as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        assert reach.teacher()[1].endswith("has the models small, large")
 
 
 def test_a_hub_that_cannot_be_reached_or_is_switched_off_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
