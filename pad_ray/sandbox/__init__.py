@@ -9,7 +9,8 @@ Covered, at level `strict`, also against native code inside a child:
 - endless loops, memory, forks, floods of output, crashes (timers, limits, a supervisor with a deadline);
 - forged results for others: a child leaves bounded bytes in pages of its own, and nothing it leaves is executed,
   unpickled or evaluated;
-- neighbours in a shared child: only programs whose compiled code cannot reach shared state are put together.
+- neighbours in a shared child: only programs whose compiled code cannot reach shared state are put together;
+- what ran before: a program that runs alone finds no other program and no other result in its memory.
 
 Not covered:
 - a program lies about its own value or time: it could as well have returned that value;

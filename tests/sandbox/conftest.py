@@ -26,10 +26,10 @@ def strict_box(box: Sandbox) -> Sandbox:
 
 @pytest.fixture(scope="session")
 def wait_until() -> Callable[[Callable[[], bool]], bool]:
-    """Wait up to ten seconds for something to become true."""
+    """Wait up to half a minute for something to become true: this machine may have other work."""
 
     def wait(true: Callable[[], bool]) -> bool:
-        for _ in range(200):
+        for _ in range(600):
             if true():
                 return True
             time.sleep(0.05)

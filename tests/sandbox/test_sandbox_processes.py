@@ -95,14 +95,18 @@ def test_closing_ends_every_process_and_any_run_under_way(members: Members, wait
     assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 
 
-def test_nothing_is_left_when_the_caller_is_killed(wait_until: Wait) -> None:
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "at work"])
+def test_nothing_is_left_when_the_caller_is_killed(wait_until: Wait, busy: bool) -> None:
+    work = "box.run(['while True:\\n    pass'] * 9)" if busy else "time.sleep(60)"
     script = (
-        "import time\nfrom pad_ray.sandbox import Sandbox\nbox = Sandbox(level='unsafe').__enter__()\n"
-        "print(*(z.pid for z in box._zygotes.values()), flush=True)\ntime.sleep(60)"
+        "import time\nfrom pad_ray.sandbox import Sandbox\nbox = Sandbox('unsafe', 20.0).__enter__()\n"
+        f"print(*(z.pid for z in box._zygotes.values()), flush=True)\n{work}"
     )
     caller = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=REPO)
     assert caller.stdout
     pids = caller.stdout.readline().split()
+    if busy:
+        time.sleep(0.3)
     caller.kill()
     caller.wait()
     caller.stdout.close()
