@@ -110,12 +110,13 @@ def plainly(doing: str, place: Place) -> Iterator[None]:
     """Whatever boto3 raises in the block becomes a StorageError that says what failed where, and why."""
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
 
     try:
         yield
     except ClientError as error:
         raise _refusal(f"cannot {doing} {place.plain}", place, error) from error
-    except (BotoCoreError, Boto3Error) as error:
+    except (BotoCoreError, Boto3Error, HTTPError) as error:  # the last where the body of a refusal or a list is cut
         raise _failure(f"cannot {doing} {place.plain}", place, error) from error
 
 
