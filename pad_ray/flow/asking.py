@@ -156,10 +156,6 @@ def slice_size(teacher: Teacher, todo: int) -> int:
 
 def askers(teacher: Teacher) -> dict[str, Any]:
     """The pool of samplers: it grows while slices wait. They wait for the network and hardly take a CPU."""
-    pool = ray.data.ActorPoolStrategy(
-        min_size=1,
-        max_size=teacher.workers,
-        max_concurrent_calls_per_actor=SLICES,
-        max_tasks_in_flight_per_actor=SLICES + 2,
-    )
+    # Twice as many slices are sent to an actor as it works on: only a queue makes the pool grow.
+    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=teacher.workers, max_concurrent_calls_per_actor=SLICES)
     return {"compute": pool, "num_cpus": 0.1}

@@ -56,8 +56,9 @@ def dollars(usd: float) -> str:
     """An amount as people read it: cents, and of small amounts the first two digits that count."""
     if usd == 0 or usd >= 1:
         return f"${usd:,.2f}"
-    digits = max(2, 1 - math.floor(math.log10(usd)))
-    return f"${usd:.{min(digits, 8)}f}"
+    digits = min(8, max(2, 1 - math.floor(math.log10(usd))))
+    units, _, fraction = f"{usd:.{digits}f}".partition(".")
+    return f"${units}.{fraction[:2]}{fraction[2:].rstrip('0')}"
 
 
 def spend_sentence(spend: Mapping[str, Any]) -> str:
