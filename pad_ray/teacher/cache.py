@@ -30,6 +30,7 @@ class Cache:
         self._storage = storage
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="cache")
         self._warned = False
+        storage.check()
         storage.write("README", b"Replies of teachers by what was asked. Any of these files may be deleted.\n")
 
     async def get(self, request: Request) -> Sample | None:
@@ -41,14 +42,12 @@ class Cache:
         await asyncio.get_running_loop().run_in_executor(self._threads, self._write, request, sample)
 
     def _read(self, request: Request) -> Sample | None:
-        name = entry_name(request)
         try:
-            if not self._storage.exists(name):
-                return None
-            digest, _, content = self._storage.read(name).partition(b"\n")
+            entry = self._storage.get(entry_name(request))
         except StorageError as error:
             self._warn(error)
             return None
+        digest, _, content = (entry or b"").partition(b"\n")
         if digest != _digest(content):
             return None
         kept = json.loads(content)

@@ -175,10 +175,10 @@ class EndpointTeacher:
             self._allowance.succeeded()
             return result
         failure = Failure(result.fault) if isinstance(result, Reply) else result
-        failure = failure._replace(sentence=self._scrubbed(failure.sentence))
+        told = failure.sentence
         if failure.fate is Fate.ALL:
-            told = f"the teacher refuses every call: {failure.sentence} (teacher.model {model!r} at {self._url})."
-            failure = failure._replace(sentence=f"{told} {failure.mend}")
+            told = f"the teacher refuses every call: {told} (teacher.model {model!r} at {self._url}). {failure.mend}"
+        failure = failure._replace(sentence=self._scrubbed(told))
         if failure.slower:
             self._pace.throttled(began, failure.retry_after_s)
         if failure.cool_down:

@@ -181,10 +181,11 @@ def test_what_is_told_before_the_calls_covers_all_that_they_may_cost(server: Run
     assert told[next(iter(sorted(told)))] == pytest.approx(calls)
 
 
-def test_never_more_calls_are_in_flight_than_the_pace_allows() -> None:
-    with running("--latency", 0.02) as server:
-        ask_all(server, [request(number, f"What is {number}?") for number in range(60)], Books(), ceiling=7)
-        assert server.stats()["peak_in_flight"] == 7
+@pytest.mark.parametrize(("ceiling", "calls"), [(7, 60), (150, 400)])
+def test_as_many_calls_are_in_flight_as_the_pace_allows_and_never_more(ceiling: int, calls: int) -> None:
+    with running("--latency", 0.02 if ceiling < 10 else 2.0) as server:
+        ask_all(server, [request(number, f"What is {number}?") for number in range(calls)], Books(), ceiling=ceiling)
+        assert server.stats()["peak_in_flight"] == ceiling
 
 
 def test_no_connection_costs_nothing() -> None:
