@@ -13,7 +13,7 @@ from pad_ray.flow.graph import compact, stream
 from pad_ray.flow.plan import shards
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.shard import Shard
-from pad_ray.flow.spending import Meter, start_governor
+from pad_ray.flow.spending import Meter, left_sentence, start_governor
 from pad_ray.flow.students import teaching_student
 from pad_ray.manifest import Stage, StageName
 from pad_ray.run import Run
@@ -43,6 +43,8 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
                 spent = before["spend"]
                 governor = start_governor(run, spent["usd"] + spent["unsettled"])
                 meter = Meter(governor, spent["usd"], planned - before["sampled"])
+                if said := left_sentence(before, planned - before["sampled"]):
+                    reporter.say(f"  {said}")
 
             def count(rows: list[str]) -> None:
                 outcomes.update(rows)

@@ -42,6 +42,18 @@ def cost_sentences(recipe: Recipe, counts: dict[str, Any]) -> list[str]:
     return sentences
 
 
+def left_sentence(before: dict[str, Any], todo: int) -> str:
+    """What the samples that are still missing should cost, by the mean of those there are; empty if that says little.
+
+    `before` holds the counts of compaction.
+    """
+    sampled, usd = before["sampled"], before["spend"]["usd"]
+    if todo <= 0 or sampled < MEASURED or not usd:
+        return ""
+    left = dollars(todo * usd / sampled)
+    return f"so far {dollars(usd)} for {sampled:,} samples; about {left} for the {todo:,} that are missing"
+
+
 def start_governor(run: Run, committed_usd: float) -> Any:
     """The GovernorActor of this call of the run. Raises RecipeError for limits that no call could keep."""
     import ray
