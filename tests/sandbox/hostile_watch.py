@@ -126,7 +126,8 @@ class Watch:
         ):
             code = code.replace(f"@{name}@", str(value))
         seen: set[str] = set()
-        for _ in range(3):  # this machine has other work: slowness counts if it shows each time
+        for pause in (0.0, 0.5, 1.0, 2.0):  # this machine has other work: slowness counts if it shows each time
+            time.sleep(pause)
             certain, slow = self._try(code, lane)
             seen |= certain
             if not slow:
