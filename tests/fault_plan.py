@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 STATUSES = {
     "400": (400, "context_length_exceeded", "This model's maximum context length is 64 tokens."),
+    "old_name": (400, "unsupported_parameter", "Unsupported parameter: use 'max_completion_tokens' instead."),
     "401": (401, "invalid_api_key", "Incorrect API key provided: {key}."),
     "403": (403, "forbidden", "You are not allowed to sample from this model."),
     "404": (404, "model_not_found", "The model `{model}` does not exist."),
@@ -63,7 +64,7 @@ def make(asked: dict[str, Any], answer: str | None, right: float, draw: random.R
     total = answer or str(sum(int(number) for number in re.findall(r"\d+", question)))
     slip = "" if draw.random() < right else " + 1"
     words = re.findall(r"\s*\S+", f"```python\ndef solution():\n    result = {total}{slip}\n    return result\n```")
-    limit = asked.get("max_tokens") or len(words)
+    limit = asked.get("max_tokens") or asked.get("max_completion_tokens") or len(words)
     sizes = [len(message["content"].split()) + 4 for message in asked["messages"]]
     prompt, cached, completion = sum(sizes), sum(sizes[:-1]), min(limit, len(words))
     reply = {

@@ -99,13 +99,15 @@ class Endpoint:
             }
         return told
 
-    def fault(self, question: str, count: Count, draw: random.Random, key: str, model: str) -> str:
+    def fault(self, asked: dict[str, Any], question: str, count: Count, draw: random.Random, key: str) -> str:
         """What goes wrong with this call; empty for nothing."""
         options = self.options
         if options.key and key != options.key:
             return "401"
-        if options.models and model not in options.models:
+        if options.models and asked["model"] not in options.models:
             return "404"
+        if options.new_names and "max_tokens" in asked:
+            return "old_name"
         if options.per_minute:
             now = monotonic()
             while self.minute and self.minute[0] < now - 60:
@@ -165,9 +167,8 @@ class Connection(asyncio.Protocol):
         endpoint.totals["calls"] += 1
         question = asked["messages"][-1]["content"].removeprefix("Q: ")
         key = found[1].decode("latin-1") if (found := _KEY.search(head)) else ""
-        fault = endpoint.fault(
-            question, count, random.Random(f"{endpoint.options.seed}/{digest}/{count.calls}"), key, asked["model"]
-        )
+        draw = random.Random(f"{endpoint.options.seed}/{digest}/{count.calls}")
+        fault = endpoint.fault(asked, question, count, draw, key)
         if fault:
             endpoint.faults[fault] += 1
         endpoint.in_flight += 1
@@ -191,7 +192,8 @@ class Connection(asyncio.Protocol):
             extra = {"429_seconds": f"Retry-After: {endpoint.options.retry_after}\r\n"}.get(fault, "")
             if fault == "429_date":
                 extra = f"Retry-After: {formatdate(time() + endpoint.options.retry_after, usegmt=True)}\r\n"
-            self.send(status, json.dumps({"error": {"message": told, "code": code, "param": None}}), extra)
+            param = "max_tokens" if fault == "old_name" else None
+            self.send(status, json.dumps({"error": {"message": told, "code": code, "param": param}}), extra)
             return
         if fault in ("reset", "refused"):
             if fault == "refused":
@@ -280,6 +282,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--models", nargs="+", help="any other model is unknown")
     parser.add_argument("--per-minute", type=int, default=0, help="calls in a minute; those beyond are answered 429")
     parser.add_argument("--bill-cut", action="store_true", help="replies that were cut or broken are billed too")
+    parser.add_argument("--new-names", action="store_true", help="max_tokens is called max_completion_tokens")
     parser.add_argument("--parent", type=int, default=0, help="stop when this process is gone")
     return parser
 

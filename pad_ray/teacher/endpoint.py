@@ -25,7 +25,7 @@ from pad_ray.teacher.cache import Cache
 from pad_ray.teacher.failure import Failure, Fate, of_status, shorten
 from pad_ray.teacher.money import Price
 from pad_ray.teacher.pace import Pace
-from pad_ray.teacher.reply import Reply, body, broken, read
+from pad_ray.teacher.reply import LIMITS, Reply, body, broken, read
 
 CONNECT_S = 10.0
 """Limit on opening a connection: nothing was asked yet, so nothing is lost by giving up early."""
@@ -69,7 +69,7 @@ class EndpointTeacher:
         self._secrets = [secret for secret in (key.strip(), address.password) if secret]
         self._prices, self._allowance, self._pace, self._cache = prices, allowance, pace, cache
         self._timeout_s, self._deadline_s = timeout_s, deadline_s
-        self._answered = set[str]()
+        self._answered, self._thinking = set[str](), set[str]()
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
             api_key=_sendable(key.strip()) or "EMPTY",
@@ -115,7 +115,7 @@ class EndpointTeacher:
 
     async def _ask(self, request: Request, reserved: Reserved, stop: _Stop) -> Sample | None:
         """Call until there is a reply, or no point in calling; None if it never came to a call."""
-        bill, data, last = Bill(request, self._prices[request.model]), body(request), ""
+        bill, last = Bill(request, self._prices[request.model]), ""
         deadline = latest = float("inf")
         while True:
             async with self._pace.slot(again=bill.attempts > 0):
@@ -132,7 +132,7 @@ class EndpointTeacher:
                     deadline = began + self._deadline_s
                     latest = deadline - LEAST_CALL * min(self._timeout_s, self._deadline_s)
                 bill.attempt(reserved)
-                result = await self._call(request.model, data, min(self._timeout_s, deadline - began), bill)
+                result = await self._call(request, min(self._timeout_s, deadline - began), bill)
             ended = time.monotonic()
             if isinstance(result, Reply):
                 return bill.answered(result, ended - began)
@@ -153,16 +153,16 @@ class EndpointTeacher:
     def _late(self, bill: Bill, last: str) -> Sample:
         return bill.failed(f"no reply within {self._deadline_s:g} s; the last call: {last}", transient=True)
 
-    async def _call(self, model: str, data: bytes, timeout_s: float, bill: Bill) -> Reply | Failure:
+    async def _call(self, request: Request, timeout_s: float, bill: Bill) -> Reply | Failure:
         """One call, settled, and told to all whom it concerns; what is no reply comes back as a Failure."""
         began = time.monotonic()
         try:
-            result = await self._exchange(model, data, timeout_s)
+            result = await self._exchange(request, timeout_s)
         except asyncio.CancelledError:
             self._settle(bill, None)  # nobody will know what it cost
             raise
         self._settle(bill, result)
-        return self._tell(model, result, began)
+        return self._tell(request.model, result, began)
 
     def _settle(self, bill: Bill, result: Reply | Failure | None) -> None:
         usd, tokens = bill.book(result)
@@ -186,15 +186,16 @@ class EndpointTeacher:
         self._allowance.failed(failure.sentence, fatal=failure.fate is Fate.ALL)
         return failure
 
-    async def _exchange(self, model: str, data: bytes, timeout_s: float) -> Reply | Failure:
+    async def _exchange(self, request: Request, timeout_s: float) -> Reply | Failure:
         """Send the request and read what comes back. Streamed, so that the part of a reply that came is not lost."""
-        received = bytearray()
+        model, received = request.model, bytearray()
+        limit = LIMITS[model in self._thinking]
         try:
             async with asyncio.timeout(timeout_s):
                 response = await self._client.post(
                     "/chat/completions",
                     cast_to=httpx2.Response,
-                    content=data,
+                    content=body(request, limit),
                     stream=True,
                     stream_cls=openai.AsyncStream[object],
                 )
@@ -205,6 +206,9 @@ class EndpointTeacher:
                 finally:
                     await response.aclose()
         except openai.APIStatusError as error:
+            if error.code == "unsupported_parameter" and error.param == limit == LIMITS[0]:
+                self._thinking.add(model)
+                return Failure(f"the model wants {LIMITS[1]}", billed=False)
             answer = error.response
             return of_status(
                 answer.status_code, answer.headers, answer.text, answered=model in self._answered, now=time.time()

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, TypeGuard
 
 from pad_ray.records import Request
 
+LIMITS = ("max_tokens", "max_completion_tokens")
+"""What models call the limit on a reply's tokens: nearly all know the first, those that think only the second."""
 _USAGE = re.compile(rb'(?<!\\)"usage"\s*:\s*(?=\{)')
 _FINISHED = {"stop", "length", "content_filter"}
 
@@ -38,13 +40,13 @@ class Reply(NamedTuple):
     """Why this is no reply, or empty."""
 
 
-def body(request: Request) -> bytes:
-    """The request as JSON."""
+def body(request: Request, limit: str = LIMITS[0]) -> bytes:
+    """The request as JSON; `limit` is what the model calls the limit on a reply's tokens."""
     asked = {
         "model": request.model,
         "messages": [{"role": message.role, "content": message.content} for message in request.messages],
         "temperature": request.temperature,
-        "max_tokens": request.max_tokens,
+        limit: request.max_tokens,
         "seed": request.seed,
     }
     return json.dumps(asked, separators=(",", ":")).encode()

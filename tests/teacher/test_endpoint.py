@@ -108,6 +108,15 @@ def test_a_reply_at_its_token_limit_says_so(server: Running) -> None:
     assert (sample.finish_reason, sample.completion_tokens, sample.error) == ("length", 4, "")
 
 
+def test_a_model_that_calls_the_token_limit_by_its_newer_name_is_asked_by_it() -> None:
+    with running("--new-names") as server:
+        samples = ask_all(
+            server, [request(number, f"What is {number}?", max_tokens=4) for number in range(20)], Books()
+        )
+        assert server.stats()["faults"]["old_name"] <= 8  # those that were in flight
+    assert {(sample.finish_reason, sample.completion_tokens) for sample in samples.values()} == {("length", 4)}
+
+
 @pytest.mark.parametrize("bill_cut", [False, True])
 def test_tokens_and_dollars_of_the_samples_are_what_the_server_billed(bill_cut: bool) -> None:
     kinds = [fault for fault in FAULTS if fault not in ("slow", "refused")]
