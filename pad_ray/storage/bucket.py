@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from pad_ray.errors import StorageError
@@ -20,6 +20,8 @@ WHOLE = "_complete"
 """The object that is written last into a published folder."""
 RETRIES = 8
 """Attempts where the client itself makes none: a reply cut within its body, a conditional write that met another."""
+
+Reply = TypeVar("Reply")
 
 
 class Bucket:
@@ -127,30 +129,28 @@ class Bucket:
 
     def _get(self, name: str) -> tuple[bytes, str] | None:
         """Content and ETag of an object, or None."""
-        from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
+        from botocore.exceptions import ClientError
+
+        def read() -> tuple[bytes, str] | None:
+            try:
+                reply = self._client.get_object(**self._object(name))
+            except ClientError as error:
+                if code_of(error) == "NoSuchKey":
+                    return None
+                raise
+            return reply["Body"].read(), reply["ETag"]
 
         with plainly("read", self.place.inside(name)):
-            for attempt in range(1, RETRIES + 1):
-                try:
-                    reply = self._client.get_object(**self._object(name))
-                except ClientError as error:
-                    if code_of(error) == "NoSuchKey":
-                        return None
-                    raise
-                try:
-                    return reply["Body"].read(), reply["ETag"]
-                except (HTTPClientError, IncompleteReadError):
-                    if attempt == RETRIES:
-                        raise
-                    _pause(attempt)
-        raise AssertionError("unreachable")
+            return _steadily(read)
 
     def _put_if(self, name: str, data: bytes, **condition: str) -> bool:
         """Write an object if the server finds the condition true; returns whether the object is now this one."""
         from botocore.exceptions import ClientError
 
         with plainly("write", self.place.inside(name)):
-            for attempt in range(1, RETRIES + 1):
+            attempt = 0
+            while True:
+                attempt += 1
                 try:
                     self._client.put_object(**self._object(name), Body=data, **condition)
                     return True
@@ -162,7 +162,6 @@ class Bucket:
                     if status_of(error) != 409 or attempt == RETRIES:
                         raise
                     _pause(attempt)
-        raise AssertionError("unreachable")
 
     def _head(self, name: str) -> dict[str, Any] | None:
         from botocore.exceptions import ClientError
@@ -176,10 +175,14 @@ class Bucket:
 
     def _pages(self, prefix: str, **more: Any) -> Iterator[dict[str, Any]]:
         """The pages of a listing that hold anything."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.place.bucket, Prefix=prefix.lstrip("/"), **more
-        )
-        return (page for page in pages if page.get("KeyCount"))
+        asked = {"Bucket": self.place.bucket, "Prefix": prefix.lstrip("/"), **more}
+        while True:
+            page = _steadily(lambda: self._client.list_objects_v2(**asked))
+            if page.get("KeyCount"):
+                yield page
+            if not page.get("IsTruncated"):
+                return
+            asked["ContinuationToken"] = page["NextContinuationToken"]
 
     def _listing(self, name: str) -> Listing:
         """ETag and size of every object of a folder, by its name in it; of a single object under the empty name."""
@@ -199,6 +202,19 @@ class Bucket:
             reply = self._client.delete_objects(Bucket=self.place.bucket, Delete={"Objects": batch, "Quiet": True})
             if failed := reply.get("Errors"):
                 raise StorageError(f"cannot delete {failed[0]['Key']} in {self.place.bucket}: {failed[0].get('Code')}.")
+
+
+def _steadily(call: Callable[[], Reply]) -> Reply:
+    """Repeat a call whose reply was cut within its body: the client itself tries again only up to there."""
+    from botocore.exceptions import IncompleteReadError, ResponseStreamingError
+    from urllib3.exceptions import HTTPError
+
+    for attempt in range(1, RETRIES):
+        try:
+            return call()
+        except (IncompleteReadError, ResponseStreamingError, HTTPError):
+            _pause(attempt)
+    return call()
 
 
 def _pause(attempt: int) -> None:

@@ -37,7 +37,8 @@ class Mirror:
     def delete(self, name: str) -> None:
         """Remove a copy."""
         path = self.path(name)
-        _note(path).unlink(missing_ok=True)
+        for kind in ("etags", "lock"):
+            _note(path, kind).unlink(missing_ok=True)
         if path.is_dir():
             shutil.rmtree(path)
         else:
@@ -63,7 +64,7 @@ class Copy:
     """One file or folder on this machine, and what is known of it."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._note = path, _note(path)
+        self._path, self._note = path, _note(path, "etags")
 
     def outdated(self, there: Listing) -> list[str]:
         """What must be fetched for the copy to be as the listing says. From here on nothing is known of the copy."""
@@ -99,7 +100,7 @@ class Copy:
         return path.stat().st_size if path.is_file() else -1
 
 
-def _note(path: Path, kind: str = "etags") -> Path:
+def _note(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name}.{kind}")
 
 
