@@ -77,8 +77,8 @@ def python_for_all() -> str:
 class Watch:
     """A host, and everything that a program could reach, leave behind or bring down."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def __init__(self, config: Config, memory: int = MEMORY) -> None:
+        self._memory = memory
         self.bound = config.timeout * (2 if config.confirm else 1) + 0.5
         self.slowest = 0.0
         self._secrets = [f"CANARY{secrets.token_hex(12)}" for _ in range(2)]
@@ -175,7 +175,7 @@ class Watch:
             seen.add("dead")
         if any(secret in value + detail for secret in self._secrets):
             seen.add("leak")
-        if self._peak - before > MEMORY:
+        if self._peak - before > self._memory:
             seen.add("mem")
         self.slowest = max(self.slowest, seconds - usual)
         return seen | self._left_behind(), slow

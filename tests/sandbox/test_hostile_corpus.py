@@ -34,7 +34,7 @@ GETS_THROUGH = {
     "file": "open('@DIR@/new', 'w').write('x')\nans = 1",
     "net": "import socket\nsocket.create_connection(('127.0.0.1', @PORT@), 1)\nans = 1",
     "net by datagram": "import socket\nsocket.socket(2, 2).sendto(b'x', ('127.0.0.1', @PORT@))\nans = 1",
-    "mem": "ans = len(bytes([1]) * (1200 << 20))",
+    "mem": "ans = len(bytes([1]) * (400 << 20))",
     "forge": "ans = 'forged'",
     "proc": LINGER,
     "dead": "import os\nos.kill(os.getppid(), 9)\nans = 1",
@@ -91,7 +91,7 @@ def test_of_all_hostile_programs_nothing_gets_through(thorough: Watch, lane: str
 @pytest.mark.slow
 def test_the_watch_sees_what_does_get_through() -> None:
     """A watch that sees nothing proves nothing: without its kernel layers this sandbox lets everything through."""
-    watch = Watch(Config(off=("language", "seccomp", "landlock", "limits"), timeout=5.0))
+    watch = Watch(Config(off=("language", "seccomp", "landlock", "limits"), timeout=5.0), memory=100 << 20)
     try:
         seen = {name: watch.observe(code, "solo") for name, code in GETS_THROUGH.items()}
     finally:
