@@ -51,8 +51,9 @@ class Scripted:
         seed: int | Sequence[int],
         stop: str = "",
     ) -> list[Completion]:
-        assert not isinstance(seed, int) and len(seed) == len(prompts) == len(self.replies)
-        self.prompts, self.seeds, self.temperature = list(prompts), list(seed), temperature
+        seeds = [seed] * len(prompts) if isinstance(seed, int) else list(seed)
+        assert len(seeds) == len(prompts) == len(self.replies)
+        self.prompts, self.seeds, self.temperature = list(prompts), seeds, temperature
         return [Completion(reply, self.finish_reason, 5, len(reply)) for reply in self.replies]  # type: ignore[arg-type]
 
 
@@ -119,7 +120,7 @@ def test_a_sample_draws_alike_whatever_is_beside_it() -> None:
     assert together.seeds[2:] == alone.seeds
 
 
-def job(root: Path, student: Path, **changes: object) -> EvaluateJob:
+def job(root: Path | Storage, student: Path, **changes: object) -> EvaluateJob:
     settings: dict[str, object] = {
         "root": str(root),
         "problems": "problems/eval/easy.parquet",
@@ -154,7 +155,7 @@ def test_a_student_is_measured_once_and_its_answers_are_kept(tmp_path: Path) -> 
     storage = Storage(tmp_path / "run")
     storage.write_rows("problems/eval/easy.parquet", Problem, problems)
     steps: list[tuple[int, int]] = []
-    summary = evaluate(job(storage.root, student, limit=3), lambda done, total: steps.append((done, total)))
+    summary = evaluate(job(storage, student, limit=3), lambda done, total: steps.append((done, total)))
 
     assert list(dict.fromkeys(steps)) == [(0, 3), (2, 3), (3, 3)]
     assert (summary["n"], summary["correct"]) == (3, summary["outcomes"]["correct"])
@@ -167,15 +168,15 @@ def test_a_student_is_measured_once_and_its_answers_are_kept(tmp_path: Path) -> 
     assert answers[0].program == RIGHT and sum(one.tokens for one in answers) == summary["tokens"]
 
     # Finished is finished: the student is not needed again.
-    assert evaluate(job(storage.root, tmp_path / "gone", limit=3)) == summary
+    assert evaluate(job(storage, tmp_path / "gone", limit=3)) == summary
     # But another question is never answered with an old result.
     with pytest.raises(UsageError, match=r"holds another evaluation .*seed: 0 there, 1 now"):
-        evaluate(job(storage.root, student, limit=3, seed=1))
+        evaluate(job(storage, student, limit=3, seed=1))
     with pytest.raises(UsageError, match=r"holds another evaluation .*match: 'exact' there, 'rounded' now"):
-        evaluate(job(storage.root, student, limit=3, match="rounded"))
+        evaluate(job(storage, student, limit=3, match="rounded"))
     storage.write_rows("problems/eval/easy.parquet", Problem, [*problems[:2], problem(2, answer="8")])
     with pytest.raises(UsageError, match=r"holds another evaluation \(problems_hash: "):
-        evaluate(job(storage.root, student, limit=3))
+        evaluate(job(storage, student, limit=3))
 
 
 @pytest.mark.usefixtures("ray_session")
@@ -238,7 +239,7 @@ def test_an_untrained_student_is_drawn_from_its_shape_alone(tmp_path: Path) -> N
     storage = Storage(tmp_path / "run")
     storage.write_rows("problems/eval/easy.parquet", Problem, [problem(0)])
     first, again = (
-        evaluate(job(storage.root, shape, init="random", seed=4, out=f"base/{name}")) for name in ("first", "again")
+        evaluate(job(storage, shape, init="random", seed=4, out=f"base/{name}")) for name in ("first", "again")
     )
     assert first["n"] == 1 and first["seed"] == 4
     assert (
@@ -246,7 +247,7 @@ def test_an_untrained_student_is_drawn_from_its_shape_alone(tmp_path: Path) -> N
         and first["tokens"] == again["tokens"]
     )
     with pytest.raises(StudentError, match=r"lacks|cannot be loaded"):
-        evaluate(job(storage.root, shape, out="base/pretrained"))
+        evaluate(job(storage, shape, out="base/pretrained"))
     with pytest.raises(StudentError, match="no shape to draw weights for"):
-        evaluate(job(storage.root, tmp_path / "run", init="random", out="base/nothing"))
+        evaluate(job(storage, tmp_path / "run", init="random", out="base/nothing"))
     assert not storage.exists("base/pretrained") and not storage.exists("base/nothing")
