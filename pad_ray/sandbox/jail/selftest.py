@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import resource
-import signal
 import time
 from collections.abc import Callable
 from mmap import mmap
@@ -57,16 +56,15 @@ def try_limits(pages: mmap) -> None:
 
 
 def sleep_on(limits: child.Limits) -> None:
-    """Sleep past the time that programs get. Only the alarm may end it."""
-    child.timers(ALARM_SECONDS, limits.off)()
+    """Sleep past the time that programs get. The alarm must end it."""
+    child.timers(ALARM_SECONDS, limits.off | {"cpu"})()
     time.sleep(_OVERSTAY_SECONDS)
     child.ring()
 
 
 def work_on(limits: child.Limits) -> None:
-    """Work past the time that programs get. With the alarm stopped, only the timer of CPU time may end it."""
-    child.timers(ALARM_SECONDS, limits.off)()
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    """Work past the time that programs get. The timer of CPU time must end it, with no alarm to come before it."""
+    child.timers(ALARM_SECONDS, limits.off | {"alarm"})()
     while time.process_time() < _OVERSTAY_SECONDS:
         pass
     child.ring()
