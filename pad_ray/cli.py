@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -49,7 +48,7 @@ RunDir = Annotated[
 ]
 Round = Annotated[int, typer.Option("--round", help="Refinement round; 0 is the teacher's.")]
 StudentDir = Annotated[
-    str, typer.Option("--student", metavar="DIR_OR_URI", help="A student: folder, hub id or wheel://NAME.")
+    str, typer.Option("--student", metavar="DIR_OR_URI", help="A student: folder, hub id, s3:// or wheel://NAME.")
 ]
 
 
@@ -154,7 +153,9 @@ def evaluate(
     round_: Round = 0,
     student: StudentDir = "",
     problems: Annotated[str, typer.Option(help="Problems to answer: a file or URI (with --student).")] = "",
-    out: Annotated[str, typer.Option(help="Folder for summary.json and answers.jsonl (with --student).")] = "",
+    out: Annotated[
+        str, typer.Option(help="Folder (or s3://) for summary.json and answers.jsonl (with --student).")
+    ] = "",
     decode: Annotated[str, typer.Option(help="greedy or vote.")] = "greedy",
     samples: Annotated[int, typer.Option(min=1, help="Programs per question, for vote.")] = 8,
     limit: Annotated[int | None, typer.Option(min=1, help="Answer only this many problems.")] = None,
@@ -183,7 +184,7 @@ def evaluate(
         summary = evaluate_student(
             student,
             problems,
-            Path(out),
+            out,
             decode=decode,
             samples=samples,
             limit=limit,
@@ -191,7 +192,7 @@ def evaluate(
             rounded=rounded,
             reporter=reporter,
         )
-    typer.echo(json.dumps(summary) if as_json else evaluation_lines(summary, Path(out)))
+    typer.echo(json.dumps(summary) if as_json else evaluation_lines(summary, out))
 
 
 add_tools(app)

@@ -113,7 +113,7 @@ def serve(
     run_service(student, host=host, port=port)
 
 
-def evaluation_lines(summary: Mapping[str, Any], out: Path) -> str:
+def evaluation_lines(summary: Mapping[str, Any], out: str) -> str:
     """What `evaluate --student` says of its summary."""
     from pad_ray.evaluate.wording import duration, interval, percent
 
@@ -123,5 +123,5 @@ def evaluation_lines(summary: Mapping[str, Any], out: Path) -> str:
     return (
         f"{right} (95 % interval {interval(summary['ci95'])}); {ran}.\n"
         f"{summary['tokens']:,} tokens in {duration(summary['seconds'])}. "
-        f"Every answer: {out / 'answers.jsonl'}; these figures: {out / 'summary.json'}"
+        f"Every answer: {out}/answers.jsonl; these figures: {out}/summary.json"
     )

@@ -21,7 +21,7 @@ from pad_ray.students import local_student
 def evaluate_student(
     student: str,
     problems: str,
-    out: Path,
+    out: str | Path,
     *,
     decode: str,
     samples: int,

@@ -225,10 +225,10 @@ def test_only_what_can_be_resumed_is_said_to_resume(
 
 def test_an_evaluation_is_summed_up_in_two_lines() -> None:
     summary = {"n": 20, "correct": 12, "accuracy": 0.6, "ci95": [0.387, 0.7812], "executable_rate": 0.95}
-    said = evaluation_lines({**summary, "tokens": 1234, "seconds": 75.2}, Path("out"))
+    said = evaluation_lines({**summary, "tokens": 1234, "seconds": 75.2}, "out")
     assert said.splitlines() == [
         "12 of 20 questions right: 60.0 % (95 % interval 38.7 – 78.1); 95.0 % of the programs ran to their end.",
         "1,234 tokens in 1 min 15 s. Every answer: out/answers.jsonl; these figures: out/summary.json",
     ]
-    lenient = evaluation_lines({**summary, "tokens": 1234, "seconds": 75.2, "match": "rounded"}, Path("out"))
+    lenient = evaluation_lines({**summary, "tokens": 1234, "seconds": 75.2, "match": "rounded"}, "out")
     assert lenient.startswith("12 of 20 questions right, numbers rounded: 60.0 %")

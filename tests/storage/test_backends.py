@@ -129,3 +129,11 @@ def test_a_published_file_is_the_same_elsewhere(
     storage.publish("m/log")
     assert elsewhere(storage, monkeypatch, tmp_path / "other").fetch("m/log").read_text() == "1\n"
     assert storage.read("m/log") == b"1\n"
+
+
+def test_libraries_on_pyarrow_write_where_the_storage_reads(bucket: str, tmp_path: Path) -> None:
+    path, filesystem = Storage(bucket).arrow("m")
+    with filesystem.open_output_stream(f"{path}/x") as stream:
+        stream.write(b"1")
+    assert Storage(bucket).read("m/x") == b"1"
+    assert Storage(tmp_path).arrow("m") == (str(tmp_path / "m"), None)
