@@ -88,7 +88,7 @@ def _plan_problems(run: Run) -> dict[str, Any]:
     for name, suite in suites.items():
         rows = _interleaved(suite.problems)[: recipe.evaluate.limit]
         asked[name] = run.storage.write_rows(f"problems/eval/{name}.parquet", Problem, rows)
-        suite.dropped["over_limit"] += len(suite.problems) - len(rows)
+        suite.dropped["not_asked"] += len(suite.problems) - len(rows)
     held_out = [problem for suite in suites.values() for problem in suite.problems]
     train = _read("problems.train", recipe.problems.train, "train", recipe.problems.limit, held_out)
     run.storage.delete("problems/train")

@@ -23,6 +23,7 @@ REASONS = {
     "in_evaluation": "also in an evaluation suite",
     "shares_13_gram": f"sharing {RUN} words in a row with an evaluation question",
     "over_limit": "beyond problems.limit",
+    "not_asked": "beyond evaluate.limit",
 }
 """Why rows are left out, as the counts name it and in words that follow a number."""
 
