@@ -67,7 +67,7 @@ class Teacher(Section):
     budget_usd: float | None = Field(default=None, ge=0)
     """Most dollars that the run may spend, over all its calls; it stops before and can go on with a higher cap."""
     cache: str = ""
-    """Folder in which replies are kept for other runs that ask exactly the same; empty: nowhere."""
+    """Folder or s3:// URI in which replies are kept for other runs that ask exactly the same; empty: nowhere."""
 
     @property
     def paths(self) -> list[str]:
