@@ -70,6 +70,7 @@ class JournalWriter:
     def __init__(self, storage: Storage, round_: int, noun: str, worker: str) -> None:
         self._storage, self._round, self._noun, self._worker = storage, round_, noun, worker
         self._files: dict[int, int] = {}
+        self._unsynced: set[int] = set()
         self._synced = time.monotonic()
         self._uploads = Uploads(storage) if storage.remote else None
 
@@ -82,6 +83,7 @@ class JournalWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._files[shard] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         _write_all(self._files[shard], f"{encode(record)}\n".encode())
+        self._unsynced.add(self._files[shard])
         if first and self._uploads:
             self._uploads.add(name)
         if time.monotonic() - self._synced > FSYNC_S:
@@ -94,8 +96,8 @@ class JournalWriter:
 
     def sync(self) -> None:
         """Force everything written so far to the disk."""
-        for handle in self._files.values():
-            os.fsync(handle)
+        while self._unsynced:
+            os.fsync(self._unsynced.pop())
         self._synced = time.monotonic()
 
 
