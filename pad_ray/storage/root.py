@@ -132,7 +132,8 @@ class Storage:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        return pq.read_table(pa.BufferReader(self.read(name)), columns=[column])[column].to_pylist()
+        file = pq.ParquetFile(pa.BufferReader(self.read(name)))
+        return file.read(columns=[column], use_threads=False)[column].to_pylist()
 
     def count_rows(self, name: str) -> int:
         """How many records a parquet file holds."""

@@ -30,7 +30,8 @@ def from_parquet(kind: type[Row], data: bytes) -> list[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(pa.BufferReader(data), schema=arrow_schema(kind))
+    # In this thread: the files are small, and a pool of Arrow's may still be at work when a short command ends.
+    table = pq.read_table(pa.BufferReader(data), schema=arrow_schema(kind), use_threads=False, pre_buffer=False)
     return [from_row(kind, row) for row in table.to_pylist()]
 
 
