@@ -6,11 +6,12 @@ The student sees one plain form, the same in training and decoding.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Example, Message
+from pad_ray.thoughts.exemplars import Exemplar
 from pad_ray.thoughts.files import prompt_text
 
 _FENCE = re.compile(r"```[ \t]*(\w*)[ \t]*\r?\n(.*?)(?:\r?\n[ \t]*```|\Z)", re.DOTALL)
@@ -30,14 +31,15 @@ class Parsed:
     """Why it cannot be executed, or None if it can."""
 
 
-def teacher_messages(question: str) -> tuple[Message, ...]:
-    """The chat a teacher is asked with: instruction, one exemplar (written for pad_ray, from no data set), question."""
-    return (
-        Message("system", prompt_text("teacher_system")),
-        Message("user", prompt_text("exemplar_question")),
-        Message("assistant", prompt_text("exemplar_program")),
-        Message("user", f"Q: {question}"),
-    )
+def teacher_messages(question: str, context: Sequence[Exemplar] = ()) -> tuple[Message, ...]:
+    """The chat a teacher is asked with: instruction, exemplars, question.
+
+    Without a context there is one short exemplar (written for pad_ray, from no data set).
+    """
+    shown = [(f"Q: {one.question}", f"```python\n{one.program}\n```") for one in context]
+    shown = shown or [(prompt_text("exemplar_question"), prompt_text("exemplar_program"))]
+    turns = [turn for asked, written in shown for turn in (Message("user", asked), Message("assistant", written))]
+    return (Message("system", prompt_text("teacher_system")), *turns, Message("user", f"Q: {question}"))
 
 
 def student_prompt(question: str) -> str:
