@@ -8,8 +8,8 @@ follow from seed, content and n. A question says what it wants with `[faults: 42
 
 What is billed: replies that were sent whole and are well-formed JSON, `no_choices` and `null_content` among them; with
 --bill-cut also those whose body was cut, broken or shortened, which then hold their usage where enough was sent.
-`GET /stats` tells calls, faults, tokens billed, and contents that were answered well more than once;
-`GET /stats?contents` also every content.
+`GET /stats` tells calls, faults, tokens billed, seconds from the first to the last good reply, and contents that were
+answered well more than once; `GET /stats?contents` also every content.
 """
 
 from __future__ import annotations
@@ -44,12 +44,15 @@ _KEY = re.compile(rb"\r\nauthorization: *Bearer ([^\r]*)", re.IGNORECASE)
 
 
 class Count:
-    """Of one content: calls, replies billed, replies that were good."""
+    """Of one content: calls, replies billed, their tokens, replies that were good."""
 
-    __slots__ = ("billed", "calls", "good")
+    __slots__ = ("billed", "calls", "good", "tokens")
 
     def __init__(self) -> None:
-        self.calls = self.billed = self.good = 0
+        self.calls = self.billed = self.tokens = self.good = 0
+
+    def told(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 class Endpoint:
@@ -61,6 +64,7 @@ class Endpoint:
         self.contents: dict[str, Count] = {}
         self.minute: deque[float] = deque()
         self.in_flight = self.peak = 0
+        self.first_reply = self.last_reply = 0.0
         self.answers: dict[str, str] = {}
         if options.problems:
             for line in Path(options.problems).read_text().splitlines():
@@ -91,12 +95,10 @@ class Endpoint:
             "good_again": sum(count.good > 1 for count in self.contents.values()),
             "in_flight": self.in_flight,
             "peak_in_flight": self.peak,
+            "seconds": self.last_reply - self.first_reply,
         }
         if every:
-            told["each"] = {
-                key: {"calls": count.calls, "billed": count.billed, "good": count.good}
-                for key, count in self.contents.items()
-            }
+            told["each"] = {key: count.told() for key, count in self.contents.items()}
         return told
 
     def fault(self, asked: dict[str, Any], question: str, count: Count, draw: random.Random, key: str) -> str:
@@ -204,6 +206,8 @@ class Connection(asyncio.Protocol):
             body = spoil(body, fault, after_usage=endpoint.options.bill_cut)
         else:
             count.good += 1
+            endpoint.last_reply = monotonic()
+            endpoint.first_reply = endpoint.first_reply or endpoint.last_reply
         if fault == "cut":
             self.transport.write(_head(200, len(made.body)) + body)
             self.transport.close()
@@ -211,6 +215,7 @@ class Connection(asyncio.Protocol):
             self.send(200, body, kind="text/html" if fault == "html" else "application/json")
         if fault not in UNBILLED or (endpoint.options.bill_cut and fault != "html"):
             count.billed += 1
+            count.tokens += made.prompt + made.completion
             endpoint.totals["billed"] += 1
             endpoint.totals["prompt_tokens"] += made.prompt
             endpoint.totals["cached_tokens"] += made.cached
