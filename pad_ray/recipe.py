@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field
 
-from pad_ray.recipe_teacher import ENDPOINT_KEYS, Section, Teacher
+from pad_ray.recipe_teacher import IGNORED, Section, Teacher
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A name that is a file name everywhere."""
@@ -217,8 +217,8 @@ class Recipe(Section):
 
     def ignored(self) -> list[str]:
         """Keys that were set but that nothing uses."""
-        of_kind = {"openai": ("path",), "recorded": ENDPOINT_KEYS, "student": ("path", *ENDPOINT_KEYS)}
-        return [f"teacher.{key}" for key in of_kind[self.teacher.kind] if key in self.teacher.model_fields_set]
+        teacher = self.teacher
+        return [f"teacher.{key}" for key in IGNORED[teacher.kind] if key in teacher.model_fields_set]
 
     def hash(self) -> str:
         """Sixteen hex digits of the identity."""

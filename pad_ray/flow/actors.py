@@ -20,6 +20,7 @@ from pad_ray.recipe import Recipe
 from pad_ray.records import Sample, Verdict
 from pad_ray.sandbox import Execution, Sandbox
 from pad_ray.storage import Storage, local_copy
+from pad_ray.teacher.local import LocalTeacher
 from pad_ray.teacher.protocol import Teacher
 from pad_ray.teacher.recorded import RecordedTeacher
 from pad_ray.teacher.student import StudentTeacher
@@ -151,4 +152,6 @@ class _Journals:
 def _teacher(round_: int, recipe: Recipe, student: str, threads: int) -> Teacher:
     if round_ == 0 and recipe.teacher.kind == "recorded":
         return RecordedTeacher(recipe.teacher.paths)
+    if round_ == 0 and recipe.teacher.kind == "hf":
+        return LocalTeacher(recipe.teacher.model, batch_size=recipe.decode.batch_size, threads=threads)
     return StudentTeacher(str(local_copy(student)), batch_size=recipe.decode.batch_size, threads=threads)

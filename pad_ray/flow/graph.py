@@ -53,7 +53,10 @@ def stream(
     root, round_ = shards[0].root, shards[0].round
     # Actors have other working folders than this process.
     paths = [str(Path(path).absolute()) for path in map(resolve_uri, recipe.teacher.paths)]
-    recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"path": paths})})
+    model = recipe.teacher.model
+    if recipe.teacher.kind == "hf" and Path(model).is_dir():
+        model = str(Path(model).absolute())
+    recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"path": paths, "model": model})})
     # Small runs are cut finer, so that every actor finds work waiting when it starts.
     step = slice_size(recipe.teacher, todo) if governor else max(1, min(SLICE, todo // (4 * recipe.teacher.workers)))
     items = [item for shard in shards for item in _slices(shard, step if sample else shard.planned())]
@@ -70,6 +73,7 @@ def stream(
             fn_constructor_args=(root, round_, recipe, student, _threads(recipe.teacher.workers)),
             compute=ray.data.ActorPoolStrategy(size=recipe.teacher.workers),
             num_cpus=1,
+            num_gpus=_gpu_share(recipe.teacher.workers) if round_ or recipe.teacher.kind != "recorded" else 0,
         )
     else:
         rows = rows.flat_map(partial(_sampled, root=root, round_=round_), num_cpus=0.5)
@@ -141,6 +145,12 @@ def compact(shard: Shard) -> dict[str, Any]:
             "judge": sorted({verdict.worker for verdict in verdicts.values()}),
         },
     }
+
+
+def _gpu_share(workers: int) -> float:
+    """Of a GPU for each sampler with a model, so that all of them find room; 0 where there is none."""
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    return 1 / -(-workers // gpus) if gpus else 0
 
 
 def _threads(workers: int) -> int:

@@ -17,6 +17,7 @@ from pad_ray.flow.spending import Meter, left_sentence, start_governor
 from pad_ray.flow.students import teaching_student
 from pad_ray.manifest import Stage, StageName
 from pad_ray.run import Run
+from pad_ray.students import local_student
 
 _NOTHING: dict[str, Any] = {"sampled": 0, "judged": 0, "spend": {"usd": 0.0, "unsettled": 0.0}}
 
@@ -28,6 +29,10 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
     if all(run.done(round_, name) for name in wanted):
         return
     run.require(round_, "plan" if sample else "sample")
+    teacher = run.recipe.teacher
+    if sample and round_ == 0 and teacher.kind == "hf":
+        # Here, where its progress is seen and its errors are plain; on other machines the samplers fetch it again.
+        local_student(teacher.model, say=reporter.say, key="teacher.model")
     cut = shards(run, round_)
     with plain_errors(), ExitStack() as stack:
         stages = [stack.enter_context(run.stage(round_, name)) for name in wanted]
