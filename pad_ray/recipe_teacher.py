@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ENDPOINT_KEYS = (
     "base_url",
+    "mixture",
     "concurrency",
     "requests_per_minute",
     "tokens_per_minute",
@@ -18,11 +19,13 @@ ENDPOINT_KEYS = (
     "cache",
 )
 """Keys that only kinds that call an endpoint use."""
+EXEMPLAR_KEYS = ("contexts", "exemplars")
+"""Keys of kinds that are told what to do."""
 PAID = ("openai",)
 """Kinds whose calls may cost money."""
 IGNORED: dict[str, tuple[str, ...]] = {
-    "recorded": ENDPOINT_KEYS,
-    "student": ("path", *ENDPOINT_KEYS),
+    "recorded": (*ENDPOINT_KEYS, *EXEMPLAR_KEYS),
+    "student": ("path", *ENDPOINT_KEYS, *EXEMPLAR_KEYS),
     "openai": ("path",),
     "hf": ("path", *ENDPOINT_KEYS),
 }
@@ -33,13 +36,44 @@ _NEEDS_MODEL = {
 }
 
 Temperature = Annotated[float, Field(ge=0, le=5)]
+Temperatures = Temperature | Annotated[list[Temperature], Field(min_length=1)]
 Dollars = Annotated[float, Field(ge=0)]
+PriceTable = dict[Literal["input", "output", "cached"], Dollars] | Literal["unknown_ok"]
 
 
 class Section(BaseModel):
     """A group of recipe keys; unknown ones are refused, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Member(Section):
+    """One teacher of a mixture; what it leaves out is as in the section `teacher`."""
+
+    weight: float = Field(default=1.0, gt=0)
+    """Its share of the requests, next to the weights of the others."""
+    model: str = Field(min_length=1)
+    """What its endpoint calls it."""
+    base_url: str = ""
+    """Its endpoint. All of them are sent the same key, that of OPENAI_API_KEY."""
+    price: PriceTable | None = None
+    """What it costs."""
+    temperature: Temperatures | None = None
+    """Its sampling temperatures."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Its limit on one reply."""
+
+
+class Asked(NamedTuple):
+    """One teacher with all that concerns it."""
+
+    model: str
+    base_url: str
+    price: PriceTable | None
+    temperatures: list[float]
+    """Sample k takes the k-th in turn."""
+    max_tokens: int
+    weight: float
 
 
 class Teacher(Section):
@@ -60,7 +94,19 @@ class Teacher(Section):
     """Licence of its replies, for the model card."""
     samples: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
     """Replies per problem; all = what is recorded."""
-    temperature: Temperature | Annotated[list[Temperature], Field(min_length=1)] = 0.7
+    until_correct: int | None = Field(default=None, ge=1)
+    """Most replies per problem where none is correct yet: only such problems are asked again, `samples` times more,
+    after what came before was judged. null: every problem gets `samples`."""
+    contexts: int | None = Field(default=None, ge=1)
+    """Different contexts of four exemplars, which the samples of a problem are asked in by turns; the PaD paper has 8.
+    null: one short exemplar for all."""
+    exemplars: str = ""
+    """A .jsonl file of verified exemplars {question, program}, from training data only; empty: the eight that come
+    along."""
+    mixture: list[Member] = Field(default_factory=list[Member])
+    """Several teachers, for kind openai: [{weight: 3, model: …}, {weight: 1, model: …, base_url: …, price: …}]. Which
+    one gets a request is drawn by the hash of the sample id."""
+    temperature: Temperatures = 0.7
     """Sampling temperature; 0 is greedy. Of a list, the samples of a problem take one after the other in turn."""
     max_tokens: int = Field(default=256, ge=1)
     """Limit on one reply, in tokens."""
@@ -76,7 +122,7 @@ class Teacher(Section):
     """Limit on one call, in seconds."""
     deadline_s: float = Field(default=900, gt=0)
     """Limit on all attempts to get one reply, in seconds; after it the reply is missing until the run is resumed."""
-    price: dict[Literal["input", "output", "cached"], Dollars] | Literal["unknown_ok"] | None = None
+    price: PriceTable | None = None
     """Dollars per million tokens: {input: 0.15, output: 0.60, cached: 0.075} (cached: prompt tokens in the provider's
     cache; may be left out). unknown_ok: whatever it costs. Kind openai needs one or the other."""
     budget_usd: float | None = Field(default=None, ge=0)
@@ -90,31 +136,79 @@ class Teacher(Section):
         return [self.path] if isinstance(self.path, str) else list(self.path)
 
     @property
-    def temperatures(self) -> list[float]:
-        """The sampling temperatures as a list; sample k takes the k-th in turn."""
-        return self.temperature if isinstance(self.temperature, list) else [self.temperature]
+    def members(self) -> list[Asked]:
+        """Who is asked: the teachers of the mixture, or the one there is."""
+        return [
+            Asked(
+                model=one.model,
+                base_url=one.base_url or self.base_url,
+                price=self.price if one.price is None else one.price,
+                temperatures=_listed(self.temperature if one.temperature is None else one.temperature),
+                max_tokens=one.max_tokens or self.max_tokens,
+                weight=one.weight,
+            )
+            for one in self._mixed or [Member.model_construct(model=self.model)]
+        ]
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
         if self.kind not in _NEEDS_MODEL:
             return self
-        if not self.model:
+        if not self.model and not self._mixed:
             raise ValueError(f"teacher.model is missing: kind {self.kind} needs {_NEEDS_MODEL[self.kind]}")
         if self.samples == "all":
             raise ValueError(f"teacher.samples: 'all' has no meaning for the kind {self.kind}; give a number")
-        if self.kind not in PAID:
-            return self
-        if self.price is None:
+        if self.kind in PAID:
+            for member in self.members:
+                self._check_price(member)
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_planned(self) -> Self:
+        if self.exemplars and self.contexts is None:
             raise ValueError(
-                f"teacher.price is missing: calls of kind {self.kind} may cost money. Give the dollars per million"
+                "teacher.exemplars: they are shown in contexts of four; say how many with teacher.contexts"
+            )
+        if self.until_correct is not None:
+            if self.kind == "recorded":
+                raise ValueError(
+                    "teacher.until_correct: a recording cannot be asked again; leave it out, or use another kind"
+                )
+            if self.samples == "all" or self.until_correct < self.samples:
+                raise ValueError(
+                    f"teacher.until_correct: {self.until_correct} replies in all must be at least those of the first"
+                    f" wave, teacher.samples {self.samples}"
+                )
+        if self._mixed:
+            names = [member.model for member in self._mixed]
+            if self.model:
+                raise ValueError(
+                    f"teacher.model: {self.model!r} is not asked beside teacher.mixture; give one of the two"
+                )
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise ValueError(f"teacher.mixture: {twice[0]!r} is there twice; add up the weights")
+        return self
+
+    @property
+    def _mixed(self) -> list[Member]:
+        return self.mixture if self.kind == "openai" else []
+
+    def _check_price(self, member: Asked) -> None:
+        of = f" of {member.model!r}" if self._mixed else ""
+        if member.price is None:
+            raise ValueError(
+                f"teacher.price{of} is missing: calls of kind {self.kind} may cost money. Give the dollars per million"
                 " tokens, teacher.price={input: …, output: …}, or teacher.price=unknown_ok if they are free or do not"
                 " matter"
             )
-        if isinstance(self.price, dict) and not {"input", "output"} <= self.price.keys():
-            raise ValueError(f"teacher.price: {self.price} must have both input and output")
-        if self.price == "unknown_ok" and self.budget_usd is not None:
+        if isinstance(member.price, dict) and not {"input", "output"} <= member.price.keys():
+            raise ValueError(f"teacher.price{of}: {member.price} must have both input and output")
+        if member.price == "unknown_ok" and self.budget_usd is not None:
             raise ValueError(
-                f"teacher.budget_usd: {self.budget_usd} cannot be kept while teacher.price is unknown_ok."
+                f"teacher.budget_usd: {self.budget_usd} cannot be kept while teacher.price{of} is unknown_ok."
                 " Give the price, or no budget"
             )
-        return self
+
+
+def _listed(temperature: float | list[float]) -> list[float]:
+    return temperature if isinstance(temperature, list) else [temperature]

@@ -31,6 +31,7 @@ def status(run_dir: str | Path) -> dict[str, Any]:
             for stage in manifest.stages
         ],
         "outcomes": first.counts.get("outcomes", {}) if first else {},
+        "models": first.counts.get("by_model", {}) if first else {},
         "examples": sum(stage.counts.get("kept", 0) for stage in manifest.stages if stage.stage == "curate"),
         "spend": total_spend(stage.counts for stage in manifest.stages),
         "accuracy": [

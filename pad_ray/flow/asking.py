@@ -23,9 +23,10 @@ from pad_ray.flow.governing import LeasedAllowance
 from pad_ray.flow.journal import JournalReader, JournalWriter, Reservation
 from pad_ray.flow.shard import Shard, ShardRows, carrying, settled, take_better
 from pad_ray.recipe import Recipe
-from pad_ray.recipe_teacher import Teacher
+from pad_ray.recipe_teacher import Asked, Teacher
 from pad_ray.records import Request, Sample
 from pad_ray.storage import Storage
+from pad_ray.teacher.mixture import Mixture
 from pad_ray.teacher.money import price_of
 from pad_ray.teacher.pace import Pace
 
@@ -51,7 +52,7 @@ class EndpointSampler:
         self._journal = JournalWriter(Storage(root), round_, "samples", self._worker)
         self._shards: OrderedDict[int, _OpenShard] = OrderedDict()
         self._one_at_a_time = asyncio.Lock()
-        self._teacher: EndpointTeacher | None = None
+        self._teacher: EndpointTeacher | Mixture | None = None
         self._stopped = False
 
     async def __call__(self, item: dict[str, int]) -> list[dict[str, Any]]:
@@ -80,7 +81,7 @@ class EndpointSampler:
 
     async def _begin(
         self, item: dict[str, int]
-    ) -> tuple[_OpenShard, list[Request], dict[str, Sample], EndpointTeacher]:
+    ) -> tuple[_OpenShard, list[Request], dict[str, Sample], EndpointTeacher | Mixture]:
         """The shard of a slice, its requests, their samples so far, and the teacher."""
         number = int(item["shard"])
         async with self._one_at_a_time:
@@ -96,7 +97,7 @@ class EndpointSampler:
             requests = found.rows.requests[item["start"] : item["stop"]]
             return found, requests, await asyncio.to_thread(found.known, requests), self._teacher
 
-    async def _connect(self) -> EndpointTeacher:
+    async def _connect(self) -> EndpointTeacher | Mixture:
         # Its client is slow to import, and only this actor needs it.
         from pad_ray.teacher.cache import Cache
         from pad_ray.teacher.endpoint import EndpointTeacher
@@ -104,16 +105,24 @@ class EndpointSampler:
         recipe, teacher = self._recipe, self._recipe.teacher
         pace = Pace(teacher.concurrency)
         self._allowance = LeasedAllowance(self._worker, self._governor.exchange.remote, pace.cap)
-        return EndpointTeacher(
-            teacher.base_url,
-            await self._governor.key.remote(),
-            prices={teacher.model: price_of(teacher.price)},
-            allowance=self._allowance,
-            pace=pace,
-            timeout_s=teacher.timeout_s,
-            deadline_s=teacher.deadline_s,
-            cache=Cache(Storage(teacher.cache, recipe.storage.s3_endpoint)) if teacher.cache else None,
-        )
+        key = await self._governor.key.remote()
+        cache = Cache(Storage(teacher.cache, recipe.storage.s3_endpoint)) if teacher.cache else None
+        endpoints = {
+            url: EndpointTeacher(
+                url,
+                key,
+                prices={one.model: price_of(one.price) for one in members},
+                allowance=self._allowance,
+                pace=pace,
+                timeout_s=teacher.timeout_s,
+                deadline_s=teacher.deadline_s,
+                cache=cache,
+            )
+            for url, members in _by_url(teacher).items()
+        }
+        if len(endpoints) == 1:
+            return next(iter(endpoints.values()))
+        return Mixture({one.model: endpoints[one.base_url] for one in teacher.members})
 
 
 class _OpenShard:
@@ -138,6 +147,13 @@ class _OpenShard:
 
     def _from_the_start(self) -> JournalReader:
         return JournalReader(self._shard.storage, self._shard.round, "samples", self.number, Sample)
+
+
+def _by_url(teacher: Teacher) -> dict[str, list[Asked]]:
+    found: dict[str, list[Asked]] = {}
+    for member in teacher.members:
+        found.setdefault(member.base_url, []).append(member)
+    return found
 
 
 def resolved(recipe: Recipe) -> Recipe:

@@ -45,6 +45,10 @@ class GovernorActor:
         """See Governor."""
         return self._governor.exchange(report)
 
+    def start_over(self, committed_usd: float) -> None:
+        """See Governor."""
+        self._governor.start_over(committed_usd)
+
     def state(self) -> tuple[Spend, Stop | None]:
         """What was spent in this call of the run, and why it must end, if it must."""
         return self._governor.spend(), self._governor.stop

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ def stream(
     *,
     student: str,
     todo: int,
+    starts: Mapping[int, int],
     sample: bool,
     judge: bool,
     on_rows: Callable[[list[str]], None],
@@ -41,9 +42,9 @@ def stream(
 ) -> set[str]:
     """Sample and judge whatever the shards still lack. Returns what the judges' sandboxes consist of, layer by layer.
 
-    `student` is the folder that teacher `student` loads, `todo` the number of rows expected; `on_rows` gets the
-    outcomes as they come (without judging: the word `sampled`). With a `governor` (a GovernorActor) an endpoint is
-    asked.
+    `student` is the folder that teacher `student` loads, `todo` the number of rows expected. Shards in `starts` are
+    only worked on from that request on. `on_rows` gets the outcomes as they come (without judging: the word
+    `sampled`). With a `governor` (a GovernorActor) an endpoint is asked.
     """
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -59,7 +60,7 @@ def stream(
     recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"path": paths, "model": model})})
     # Small runs are cut finer, so that every actor finds work waiting when it starts.
     step = slice_size(recipe.teacher, todo) if governor else max(1, min(SLICE, todo // (4 * recipe.teacher.workers)))
-    items = [item for shard in shards for item in _slices(shard, step if sample else shard.planned())]
+    items = [item for shard in shards for item in _slices(shard, step if sample else shard.planned(), starts)]
     rows = ray.data.from_items(items, override_num_blocks=len(items))
     if governor:
         rows = rows.flat_map(
@@ -96,11 +97,11 @@ def stream(
     return layers
 
 
-def _slices(shard: Shard, step: int) -> list[dict[str, int]]:
+def _slices(shard: Shard, step: int, starts: Mapping[int, int]) -> list[dict[str, int]]:
     planned = shard.planned()
     return [
         {"shard": shard.number, "start": start, "stop": min(start + step, planned)}
-        for start in range(0, planned, step or 1)
+        for start in range(starts.get(shard.number, 0), planned, step or 1)
     ]
 
 
@@ -117,11 +118,15 @@ def compact(shard: Shard) -> dict[str, Any]:
     unsettled = shard.compact_samples(samples)
     shard.compact("verdicts", Verdict, verdicts)
     by_source: dict[str, Counter[str]] = {}
+    by_model: dict[str, Counter[str]] = {}
     for request in shard.requests():
-        counts = by_source.setdefault(problems[request.problem_id].source, Counter())
-        counts["asked"] += 1
-        if verdict := verdicts.get(request.sample_id):
-            counts[verdict.outcome.value] += 1
+        for counts in (
+            by_source.setdefault(problems[request.problem_id].source, Counter()),
+            by_model.setdefault(request.model, Counter()),
+        ):
+            counts["asked"] += 1
+            if verdict := verdicts.get(request.sample_id):
+                counts[verdict.outcome.value] += 1
     return {
         "planned": sum(counts["asked"] for counts in by_source.values()),
         "sampled": len(samples),
@@ -130,6 +135,7 @@ def compact(shard: Shard) -> dict[str, Any]:
         "transient": sum(not settled(sample) for sample in samples.values())
         + sum(verdict.outcome is Outcome.SANDBOX_ERROR for verdict in verdicts.values()),
         "by_source": {source: dict(counts) for source, counts in by_source.items()},
+        "by_model": {model: dict(counts) for model, counts in by_model.items()},
         "outcomes": dict(Counter(verdict.outcome.value for verdict in verdicts.values())),
         "levels": dict(Counter(verdict.sandbox for verdict in verdicts.values())),
         "spend": {

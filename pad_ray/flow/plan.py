@@ -6,25 +6,23 @@ Shards hold about a thousand problems, chosen by the hash of the problem id; all
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import Any
 
 from pad_ray.errors import ProblemError, RecipeError
+from pad_ray.flow.expanding import StudentRequests, TeacherRequests, check_exemplars, digest
 from pad_ray.flow.journal import shard_name
 from pad_ray.flow.shard import Shard
 from pad_ray.flow.spending import cost_sentences
-from pad_ray.flow.students import student_of
 from pad_ray.problems import Intake, left_out, take_in
 from pad_ray.problems.decontamination import RUN
 from pad_ray.recipe import Recipe
-from pad_ray.records import Message, Problem, Request, sample_id
+from pad_ray.records import Problem, Request
 from pad_ray.run import Run
 from pad_ray.teacher.money import Outlook, outlook
 from pad_ray.teacher.recorded import RecordedTeacher
-from pad_ray.thoughts import THOUGHTS
 
 SHARD_SIZE = 1000
 
@@ -45,23 +43,28 @@ def plan(run: Run, round_: int) -> None:
         if round_ == 0:
             stage.counts = _plan_problems(run)
         recording = _recording(run.recipe) if round_ == 0 else None
-        expand = _student_requests(run, round_) if round_ else _teacher_requests(run.recipe, recording)
+        asking = StudentRequests(run, round_) if round_ else TeacherRequests(run.recipe, recording)
         cut = run.storage.names("problems/train", ".parquet")
         run.storage.delete(f"round-{round_}/requests")
         left = _refine_limit(run) if round_ else None
-        unasked, looks = 0, defaultdict[str, Outlook](Outlook)
+        unasked, looks, later = 0, defaultdict[str, Outlook](Outlook), defaultdict[str, Outlook](Outlook)
         for number, name in enumerate(cut):
             rows = run.storage.read_rows(name, Problem)
             if left is not None:
                 # Each shard gives its part, in the order of hashes, so that the limit favours no shard and no source.
-                rows = sorted(rows, key=lambda problem: _digest(problem.problem_id))[: -(-left // (len(cut) - number))]
+                rows = sorted(rows, key=lambda problem: digest(problem.problem_id))[: -(-left // (len(cut) - number))]
                 left -= len(rows)
             if recording:
                 for problem in rows:
                     recording.check(problem)
-            asked = [expand(problem) for problem in rows]
-            unasked += sum(not requests for requests in asked)
-            requests = [request for part in asked for request in part]
+            requests: list[Request] = []
+            for problem in rows:
+                wanted = asking.count(problem)
+                requests += asking.requests(problem, range(wanted))
+                unasked += not wanted
+                if most := run.recipe.teacher.until_correct if round_ == 0 else None:
+                    for request in asking.requests(problem, range(wanted, most)):
+                        later[request.model] = later[request.model].plus(outlook(request))
             for request in requests:
                 looks[request.model] = looks[request.model].plus(outlook(request))
             stage.new += run.storage.write_rows(
@@ -70,7 +73,8 @@ def plan(run: Run, round_: int) -> None:
         if recording and stage.new == 0:  # any other teacher is asked about every problem
             raise _no_replies(run, recording)
         stage.counts["unasked"] = unasked
-        stage.counts["outlook"] = {model: look._asdict() for model, look in looks.items()}
+        for key, said in {"outlook": looks, "outlook_later": later}.items():
+            stage.counts[key] = {model: look._asdict() for model, look in said.items()}
         if recording:
             known = {row.problem_id for name in cut for row in run.storage.read_rows(name, Problem)}
             stage.counts["unmatched_replies"] = recording.unmatched(known)
@@ -90,6 +94,7 @@ def _plan_problems(run: Run) -> dict[str, Any]:
         asked[name] = run.storage.write_rows(f"problems/eval/{name}.parquet", Problem, rows)
         suite.dropped["not_asked"] += len(suite.problems) - len(rows)
     held_out = [problem for suite in suites.values() for problem in suite.problems]
+    check_exemplars(recipe.teacher, held_out)
     train = _read("problems.train", recipe.problems.train, "train", recipe.problems.limit, held_out)
     run.storage.delete("problems/train")
     for number, rows in enumerate(_cut(train.problems, _shard_count(recipe, len(train.problems)))):
@@ -129,7 +134,7 @@ def _shard_count(recipe: Recipe, problems: int) -> int:
 def _cut(problems: Sequence[Problem], count: int) -> list[list[Problem]]:
     shards_ = defaultdict[int, list[Problem]](list)
     for problem in problems:
-        shards_[_digest(problem.problem_id) % count].append(problem)
+        shards_[digest(problem.problem_id) % count].append(problem)
     # With few problems a shard can stay empty: the numbers are closed up, the cut is only made once.
     return [rows for _, rows in sorted(shards_.items())]
 
@@ -177,75 +182,3 @@ def _no_replies(run: Run, recording: RecordedTeacher) -> RecipeError:
 
 def _recording(recipe: Recipe) -> RecordedTeacher | None:
     return RecordedTeacher(recipe.teacher.paths) if recipe.teacher.kind == "recorded" else None
-
-
-def _teacher_requests(recipe: Recipe, recording: RecordedTeacher | None) -> Callable[[Problem], list[Request]]:
-    teacher = recipe.teacher
-    if teacher.kind == "student" and recipe.student.init == "random":
-        raise RecipeError(
-            "teacher.kind: a student with random weights (student.init) cannot teach itself.",
-            hint="Use another teacher, or student.init: pretrained.",
-        )
-
-    def expand(problem: Problem) -> list[Request]:
-        if teacher.samples != "all":
-            count = teacher.samples
-        elif recording is not None:
-            count = recording.recorded(problem.problem_id)
-        else:
-            raise RecipeError(f"teacher.samples: 'all' has no meaning for the kind {teacher.kind}; give a number.")
-        if teacher.kind == "student":
-            prompt = (Message("user", THOUGHTS[recipe.thought].student_prompt(problem.question)),)
-        elif recording is not None:
-            prompt = (Message("user", problem.question),)  # what else the recorded teacher was told is not known
-        else:
-            prompt = THOUGHTS[recipe.thought].teacher_messages(problem.question)
-        return _requests(recipe, problem, 0, count, prompt, teacher.model, teacher.temperatures, teacher.max_tokens)
-
-    return expand
-
-
-def _student_requests(run: Run, round_: int) -> Callable[[Problem], list[Request]]:
-    recipe, refine = run.recipe, run.recipe.refine
-    student = student_of(run, round_ - 1)
-
-    def expand(problem: Problem) -> list[Request]:
-        prompt = (Message("user", THOUGHTS[recipe.thought].student_prompt(problem.question)),)
-        return _requests(
-            recipe, problem, round_, refine.samples, prompt, student, [refine.temperature], refine.max_tokens
-        )
-
-    return expand
-
-
-def _requests(
-    recipe: Recipe,
-    problem: Problem,
-    round_: int,
-    count: int,
-    messages: tuple[Message, ...],
-    model: str,
-    temperatures: Sequence[float],
-    max_tokens: int,
-) -> list[Request]:
-    return [
-        Request(
-            sample_id=sample_id(problem.problem_id, recipe.thought, round_, k),
-            problem_id=problem.problem_id,
-            k=k,
-            messages=messages,
-            model=model,
-            temperature=temperatures[k % len(temperatures)],
-            max_tokens=max_tokens,
-            seed=_seed(recipe.seed, problem.problem_id, round_, k),
-        )
-        for k in range(count)
-    ]
-
-
-def _digest(problem_id: str) -> int:
-    return int.from_bytes(hashlib.blake2b(problem_id.encode(errors="backslashreplace"), digest_size=8).digest())
-
-
-def _seed(seed: int, problem_id: str, round_: int, k: int) -> int:
-    return _digest(f"{seed}/{problem_id}/{round_}/{k}") >> 33  # 31 bits, what every seed accepts

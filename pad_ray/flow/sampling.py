@@ -15,6 +15,7 @@ from pad_ray.flow.progress import Reporter
 from pad_ray.flow.shard import Shard
 from pad_ray.flow.spending import Meter, left_sentence, start_governor
 from pad_ray.flow.students import teaching_student
+from pad_ray.flow.waves import plan_wave
 from pad_ray.manifest import Stage, StageName
 from pad_ray.run import Run
 from pad_ray.students import local_student
@@ -23,13 +24,18 @@ _NOTHING: dict[str, Any] = {"sampled": 0, "judged": 0, "spend": {"usd": 0.0, "un
 
 
 def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool = True, judge: bool = True) -> None:
-    """Sample and judge a planned round in one stream; or only the one, or only the other. Finished rows are kept."""
+    """Sample and judge a planned round in one stream; or only the one, or only the other. Finished rows are kept.
+
+    With `teacher.until_correct` sampling needs the verdicts, so both are done, wave after wave.
+    """
+    teacher = run.recipe.teacher
+    waves = sample and round_ == 0 and teacher.until_correct is not None
+    judge = judge or waves
     names: dict[StageName, bool] = {"sample": sample, "judge": judge}
     wanted: list[StageName] = [name for name, asked in names.items() if asked]
     if all(run.done(round_, name) for name in wanted):
         return
     run.require(round_, "plan" if sample else "sample")
-    teacher = run.recipe.teacher
     if sample and round_ == 0 and teacher.kind == "hf":
         # Here, where its progress is seen and its errors are plain; on other machines the samplers fetch it again.
         local_student(teacher.model, say=reporter.say, key="teacher.model")
@@ -39,41 +45,56 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
         before = _compacted(cut) if run.storage.exists(f"round-{round_}/samples") else _NOTHING
         with reporter.bar(f"round {round_}: {' + '.join(wanted)}", 0, "samples") as bar:
             outcomes = Counter[str]()
-            meter = None
-            plan = run.manifest.find(round_, "plan")
-            planned = plan.new + plan.reused if plan else 0
-            todo = planned - (before["judged"] if judge else before["sampled"])
-            bar.total(todo)
-            if sample and round_ == 0 and run.recipe.teacher.kind == "openai":
-                spent = before["spend"]
-                governor = start_governor(run, spent["usd"] + spent["unsettled"])
-                meter = Meter(governor, spent["usd"], planned - before["sampled"])
-                if said := left_sentence(before, planned - before["sampled"]):
-                    reporter.say(f"  {said}")
+            meter: Meter | None = None
+            governor = None
+            if sample and round_ == 0 and teacher.kind == "openai":
+                governor = start_governor(run, _committed(before))
 
             def count(rows: list[str]) -> None:
                 outcomes.update(rows)
                 correct = [f"{outcomes['correct']} correct"] if judge else []
                 bar.advance(len(rows), ", ".join([*correct, *([meter.note()] if meter else [])]))
 
-            layers = stream(
-                cut,
-                run.recipe,
-                student=teaching_student(run, round_),
-                todo=todo,
-                sample=sample,
-                judge=judge,
-                on_rows=count,
-                governor=meter.governor if meter else None,
-            )
-        after = _compacted(cut)
+            after, at_work, starts, layers, stop = before, cut, dict[int, int](), set[str](), None
+            while at_work and not stop:
+                planned = sum(shard.planned() for shard in cut)
+                todo = planned - after["judged" if judge else "sampled"]
+                bar.total(outcomes.total() + todo)
+                if governor:
+                    meter = Meter(governor, after["spend"]["usd"], planned - after["sampled"])
+                    if said := left_sentence(after, planned - after["sampled"]):
+                        reporter.say(f"  {said}")
+                layers |= stream(
+                    at_work,
+                    run.recipe,
+                    student=teaching_student(run, round_),
+                    todo=todo,
+                    starts=starts,
+                    sample=sample,
+                    judge=judge,
+                    on_rows=count,
+                    governor=governor,
+                )
+                after, at_work, stop = _compacted(cut), [], meter.stop() if meter else None
+                if waves and not stop:
+                    wave = plan_wave(cut, run.recipe)
+                    at_work, starts = [shard for shard in cut if shard.number in wave.starts], wave.starts
+                    if at_work:
+                        reporter.say(f"  {wave.problems:,} problems without a correct program are asked again")
+                    if at_work and governor:
+                        ray.get(governor.start_over.remote(_committed(after)))
         for stage in stages:
             _record(stage, before, after)
         run.manifest.facts["sandbox"] = sorted(after["levels"])
         if layers:
             run.manifest.facts["sandbox_layers"] = sorted(layers)
-        if meter and (stop := meter.stop()):
+        if stop:
             raise stop.error()
+
+
+def _committed(counts: dict[str, Any]) -> float:
+    """Dollars that are spent, or may be."""
+    return counts["spend"]["usd"] + counts["spend"]["unsettled"]
 
 
 def _record(stage: Stage, before: dict[str, Any], after: dict[str, Any]) -> None:
@@ -87,13 +108,14 @@ def _record(stage: Stage, before: dict[str, Any], after: dict[str, Any]) -> None
             **shared,
             "outcomes": after["outcomes"],
             "by_source": after["by_source"],
+            "by_model": after["by_model"],
             "levels": after["levels"],
         }
 
 
 def _compacted(cut: list[Shard]) -> dict[str, Any]:
     """Compact every shard and add up what they hold."""
-    total: dict[str, Any] = {"sampled": 0, "judged": 0, "transient": 0, "by_source": {}}
+    total: dict[str, Any] = {"sampled": 0, "judged": 0, "transient": 0, "by_source": {}, "by_model": {}}
     sums = {"outcomes": Counter[str](), "levels": Counter[str](), "spend": Counter[str]()}
     workers: dict[str, set[str]] = {"sample": set(), "judge": set()}
     for part in ray.get([compact.remote(shard) for shard in cut]):
@@ -103,8 +125,9 @@ def _compacted(cut: list[Shard]) -> dict[str, Any]:
             counter.update(part[key])
         for key, names in workers.items():
             names.update(part["workers"][key])
-        for source, counts in part["by_source"].items():
-            total["by_source"][source] = dict(Counter(total["by_source"].get(source, {})) + Counter(counts))
+        for key in ("by_source", "by_model"):
+            for name, counts in part[key].items():
+                total[key][name] = dict(Counter(total[key].get(name, {})) + Counter(counts))
     return {
         **total,
         **{key: dict(counter) for key, counter in sums.items()},

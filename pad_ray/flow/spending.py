@@ -26,15 +26,27 @@ def cost_sentences(recipe: Recipe, counts: dict[str, Any]) -> list[str]:
     teacher = recipe.teacher
     if teacher.kind != "openai":
         return []
-    look, price = _total(counts), price_of(teacher.price)
+    prices = {one.model: price_of(one.price) for one in teacher.members}
+    looks, later = _looks(counts, "outlook"), _looks(counts, "outlook_later")
+    look = _total(looks)
     said = (
         f"expected: about {look.prompt_tokens:,.0f} prompt and {look.completion_tokens:,.0f} completion tokens (taking"
         f" {COMPLETION_SHARE:.0%} of max_tokens for a reply)"
     )
-    if not price.known:
-        return [f"{said}; cost unknown, for teacher.price is unknown_ok"]
-    usd, most = look.usd(price), look.most_usd(price)
+    again = _total(later).requests
+    more = f"problems without a correct program are asked again, up to {again:,} requests more" if again else ""
+    if unknown := [model for model, price in prices.items() if not price.known]:
+        of = f" of {', '.join(unknown)}" if len(prices) > 1 else ""
+        return [f"{said}; cost unknown, for teacher.price{of} is unknown_ok", *([more] if more else [])]
+    usd = sum(one.usd(prices[model]) for model, one in looks.items())
+    most = sum(one.most_usd(prices[model]) for model, one in looks.items())
     sentences = [f"{said}, about {dollars(usd)}; at most {dollars(most)} if no call must be repeated"]
+    if len(prices) > 1:
+        shares = (f"{m} {one.requests:,} requests, about {dollars(one.usd(prices[m]))}" for m, one in looks.items())
+        sentences.append(f"by the mixture: {'; '.join(shares)}")
+    if more:
+        most += sum(one.most_usd(prices[model]) for model, one in later.items())
+        sentences.append(f"{more}: at most {dollars(most)} in all")
     cap = teacher.budget_usd
     if cap is not None and usd > cap:
         share = f"{cap / usd:.0%}"
@@ -61,7 +73,8 @@ def start_governor(run: Run, committed_usd: float) -> Any:
     from pad_ray.flow.governing import GovernorActor
 
     teacher, plan = run.recipe.teacher, run.manifest.find(0, "plan")
-    largest = _total(plan.counts).largest_call if plan else 0
+    looks = [_total(_looks(plan.counts, key)) for key in ("outlook", "outlook_later")] if plan else []
+    largest = max((look.largest_call for look in looks), default=0)
     if teacher.tokens_per_minute is not None and largest > teacher.tokens_per_minute:
         raise RecipeError(
             f"teacher.tokens_per_minute: {teacher.tokens_per_minute:,} is less than a single call may take"
@@ -104,8 +117,12 @@ class Meter:
         self._asked = time.monotonic()
 
 
-def _total(counts: dict[str, Any]) -> Outlook:
+def _looks(counts: dict[str, Any], key: str) -> dict[str, Outlook]:
+    return {model: Outlook(**look) for model, look in counts.get(key, {}).items()}
+
+
+def _total(looks: dict[str, Outlook]) -> Outlook:
     total = Outlook()
-    for look in counts.get("outlook", {}).values():
-        total = total.plus(Outlook(**look))
+    for look in looks.values():
+        total = total.plus(look)
     return total

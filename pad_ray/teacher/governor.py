@@ -188,6 +188,12 @@ class Governor:
             self._answers,
         )
 
+    def start_over(self, committed_usd: float) -> None:
+        """All actors have ended, and the rows say what they spent: what they were leased is free again. The rates and
+        the cool-down go on."""
+        self.committed_usd, self._answers = committed_usd, 0
+        self._seats.clear()
+
     def _money(self, seat: _Seat, now: float) -> float:
         report, seat.denied = seat.report, False
         if self.limits.cap_usd is None:
