@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, NoReturn
@@ -98,7 +99,7 @@ def plan(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
 def sample(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
     """Ask the teacher for every planned reply that is missing.
 
-    Plans first, if needed; judges nothing.
+    Plans first, if needed. Judges nothing, but with teacher.until_correct, which asks by what was judged.
     """
     from pad_ray.flow.plan import plan as write_plan
     from pad_ray.flow.plan import sentences
@@ -217,7 +218,7 @@ def main() -> None:
         app()
     except PadRayError as error:
         if debug:
-            raise
+            traceback.print_exc()
         _end(str(error), error.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:
@@ -225,7 +226,7 @@ def main() -> None:
         raise
     except Exception as error:
         if debug:
-            raise
+            traceback.print_exc()
         _end(f"{type(error).__name__}: {error} (a defect of pad_ray; --debug shows where).", 1)
 
 

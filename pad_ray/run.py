@@ -109,7 +109,7 @@ def open_run(recipe: Recipe, run_dir: str = "") -> Iterator[Run]:
             manifest.state = "done" if run.complete else "partial"
         except BaseException as error:
             manifest.state = _state_after(error)
-            manifest.error = str(error) if isinstance(error, PadRayError) else repr(error)
+            manifest.error = _words(error)
             raise
         finally:
             run.save()
@@ -146,6 +146,12 @@ def _state_after(error: BaseException) -> Any:
     if isinstance(error, BudgetReached):
         return "stopped"
     return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "the same command resumes it"
+    return str(error) if isinstance(error, PadRayError) else repr(error)
 
 
 def _facts() -> dict[str, Any]:

@@ -35,6 +35,7 @@ def run_service(student: str, host: str = "127.0.0.1", port: int = 8000) -> None
     folder = local_student(student, say=partial(print, file=sys.stderr), key="student")
     student_thought(folder)
     _let_workers_import_this_package()
+    print("Loading the student…", flush=True)
     with connect(), _application(str(folder), student, host, port):
         _announce(host, port)
         _wait_for_the_end()

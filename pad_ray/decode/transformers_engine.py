@@ -17,6 +17,7 @@ import numpy as np
 
 from pad_ray.decode.engine import Completion
 from pad_ray.decode.loading import load_student
+from pad_ray.decode.precision import multiplies_bf16
 from pad_ray.records import Message
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class _Row:
 class TransformersEngine:
     """A causal language model from a Hugging Face folder, on the GPU if there is one, else on the CPU.
 
-    On the CPU it computes in float32, elsewhere in the precision of the weights. Not safe for calls from two threads.
+    On the CPU it computes in float32, or in bfloat16 where the processor has it and the model is not tiny; elsewhere in
+    the precision of the weights. Not safe for calls from two threads.
     """
 
     def __init__(
@@ -76,8 +78,10 @@ class TransformersEngine:
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self.student_dir = str(student_dir)
         self._tokenizer, model = load_student(self.student_dir, "float32" if self.device == "cpu" else "auto")
-        self._model = model.to(self.device).eval()
         self._small = self.device == "cpu" and model.num_parameters() < SMALL
+        if self.device == "cpu" and not self._small and multiplies_bf16("cpu"):
+            model = model.to(torch.bfloat16)
+        self._model = model.to(self.device).eval()
         self._stops = _stop_ids(self._tokenizer, model)
         self._context: int | None = getattr(model.config, "max_position_embeddings", None)
 

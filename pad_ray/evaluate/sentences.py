@@ -66,6 +66,17 @@ def gain_sentence(gain: Difference) -> str:
     )
 
 
+def earlier_sentence(story: Story, gain: Difference) -> str:
+    """The last earlier round that was clearly better than the best baseline where the last one is not, or nothing."""
+    if gain.paired.verdict == "better":
+        return ""
+    for one in reversed(story.rounds[:-1]):
+        for earlier in gains(story, one.number):
+            if earlier.suite == gain.suite and earlier.paired.verdict == "better":
+                return f"{gain_sentence(earlier)}. Both students are kept: round-{one.number}/student is the one to use"
+    return ""
+
+
 def yield_sentences(story: Story) -> list[str]:
     """What was asked, and what every round gave."""
     said: list[str] = []
@@ -95,7 +106,7 @@ def barren_sentences(one: Round) -> list[str]:
         left = ""
         if all(source.kept is not None for source in barren):
             nothing = "almost nothing" if any(source.kept for source in barren) else "nothing"
-            left = f"; the filter leaves {nothing} of {_them(barren)}, so the student is not taught {_these(barren)}"
+            left = f"; the filter leaves {nothing} of {_them(barren)}, so the teacher does not teach {_these(barren)}"
         said.append(f"{_names(barren)}: the teacher was {never} right ({counts}){left}.")
     if lost := [source for source in asked if source.kept == 0 and source not in barren]:
         said.append(f"{_names(lost)}: no correct program was kept, so the student is not taught {_these(lost)}.")

@@ -116,7 +116,12 @@ def _init(**options: Any) -> None:
         os.dup2(printed.fileno(), 2)
         try:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
-        except BaseException:
+        except BaseException as error:
+            if "timed out during startup" in str(error):
+                raise PadRayError(
+                    "Ray did not start in the time it gives itself: the machine is very busy.",
+                    hint="Run the same command again.",
+                ) from error
             printed.seek(0)
             os.write(kept, printed.read())
             raise

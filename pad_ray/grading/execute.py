@@ -54,6 +54,8 @@ def execute_file(
     """
     if workers < 1:
         raise UsageError(f"workers is {workers}.", hint="At least one sandbox must run.")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise UsageError(f"{target} is the file with the programs.", hint="Choose another name for the verdicts.")
     total = sum(1 for _ in read_rows(source))
     if total == 0:
         raise ProblemError(f"{source} holds no rows.", hint="Give one JSON object with id and program on each line.")

@@ -92,6 +92,8 @@ class Sandbox:
         """
         if not self._zygotes:
             raise UsageError("The sandbox is not open.", hint="Use it as `with Sandbox() as box:`.")
+        if isinstance(programs, str):
+            raise UsageError("The programs are one text, not a list.", hint="Write run([program]).")
         if lane not in LANES:
             raise UsageError(f"lane {lane!r} does not exist.", hint="Use 'batch' or 'solo'.")
         entries = [entry] * len(programs) if isinstance(entry, str) else list(entry)

@@ -29,7 +29,8 @@ def check_student(folder: str | Path, init: str = "pretrained", key: str = "stud
         if not any((path / name).is_file() for name in names):
             # Only a recipe can do without weights.
             random = what == "weights" and key == "student.model"
-            raise StudentError(
-                f"{key}: {str(folder)!r} is not a model: it has no {what} (looked for {', '.join(names)}).",
-                hint="For a folder without weights set student.init: random." if random else "",
-            )
+            looked = "" if names == (what,) else f" (looked for {', '.join(names)})"
+            hint = "For a folder without weights set student.init: random." if random else ""
+            if students := sorted(path.glob("round-*/student")):
+                hint = f"It is a run folder: name one of its students, such as {students[-1]}."
+            raise StudentError(f"{key}: {str(folder)!r} is not a model: it has no {what}{looked}.", hint=hint)

@@ -90,7 +90,7 @@ def _from_hub(name: str, revision: str | None, init: str, say: Say) -> Path:
             check_student(found, init)
             return found
         except (LocalEntryNotFoundError, StudentError):
-            say(f"fetching {name} from the Hugging Face hub, once")
+            say(f"there is no folder {name} here: fetching it from the Hugging Face hub, once")
         with _quiet_retries():
             return _snapshot(name, revision, init, offline=False)
     except GatedRepoError as error:

@@ -10,6 +10,7 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging
 
+from pad_ray.decode.precision import multiplies_bf16
 from pad_ray.errors import StudentError
 
 logging.set_verbosity_error()
@@ -46,15 +47,8 @@ class CompletionLoss(torch.nn.Module):
 
 
 def mixed_precision(precision: str, device: str) -> bool:
-    """Whether fp32 weights are multiplied in bf16: asked for `auto`, on a device type that has such products.
-
-    Emulated ones (older processors) would be slower than fp32.
-    """
-    if precision != "auto":
-        return False
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
+    """Whether fp32 weights are multiplied in bf16: asked for `auto`, on a device type that has such products."""
+    return precision == "auto" and multiplies_bf16(device)
 
 
 def load_tokenizer(folder: str) -> Any:
