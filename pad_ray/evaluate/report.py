@@ -56,7 +56,7 @@ def render(story: Story) -> str:
         sentences=say.yield_sentences(story),
         barren=[sentence for one in story.rounds for sentence in say.barren_sentences(one)],
         problems=_problems(story),
-        asked={one.suite: one.n for one in story.measured},
+        asked={one.suite: one.summary["n"] for one in story.measured},
         overlap=say.overlap_sentence(story),
         recipe=yaml.safe_dump(story.recipe, sort_keys=False, allow_unicode=True),
         accuracy_plot=plots.accuracies(story.measured) if story.measured else "",
