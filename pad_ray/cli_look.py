@@ -72,6 +72,9 @@ def _yields(found: dict[str, Any]) -> list[tuple[str, str]]:
         counts = sorted(outcomes.items(), key=lambda item: -item[1])
         parts = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in counts)
         said.append(("verdicts", f"on the teacher's programs: {parts}"))
+    if len(found["models"]) > 1:
+        shares = (f"{model} {one.get('correct', 0):,} of {one['asked']:,}" for model, one in found["models"].items())
+        said.append(("teachers", f"correct programs by model: {', '.join(shares)}"))
     if found["examples"]:
         said.append(("examples", f"{found['examples']:,} over all rounds"))
     spend = found["spend"]

@@ -24,6 +24,8 @@ from pad_ray.storage import resolve_uri
 
 SLICE = 64
 """Requests that a sampler is handed at once."""
+MOST_SLICES = 4096
+"""Slices of a whole plan, about: each is a block of its own for Ray Data."""
 JUDGE_BATCH = 256
 """Programs that share a sandbox child at most."""
 
@@ -60,7 +62,8 @@ def stream(
     recipe = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"path": paths, "model": model})})
     # Small runs are cut finer, so that every actor finds work waiting when it starts.
     step = slice_size(recipe.teacher, todo) if governor else max(1, min(SLICE, todo // (4 * recipe.teacher.workers)))
-    items = [item for shard in shards for item in _slices(shard, step if sample else shard.planned(), starts)]
+    planned = {shard.number: shard.planned() for shard in shards}
+    items = slices(planned, starts, step if sample else max(planned.values()))
     rows = ray.data.from_items(items, override_num_blocks=len(items))
     if governor:
         rows = rows.flat_map(
@@ -97,11 +100,13 @@ def stream(
     return layers
 
 
-def _slices(shard: Shard, step: int, starts: Mapping[int, int]) -> list[dict[str, int]]:
-    planned = shard.planned()
+def slices(planned: Mapping[int, int], starts: Mapping[int, int], step: int) -> list[dict[str, int]]:
+    """Requests by shard, cut into parts of about `step`: larger ones where little of a large plan is missing."""
+    step = max(step, 1, sum(planned.values()) // MOST_SLICES)
     return [
-        {"shard": shard.number, "start": start, "stop": min(start + step, planned)}
-        for start in range(starts.get(shard.number, 0), planned, step or 1)
+        {"shard": shard, "start": start, "stop": min(start + step, rows)}
+        for shard, rows in planned.items()
+        for start in range(starts.get(shard, 0), rows, step)
     ]
 
 

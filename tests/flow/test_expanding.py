@@ -12,6 +12,7 @@ import pytest
 
 from pad_ray.errors import RecipeError
 from pad_ray.flow.expanding import TeacherRequests, check_exemplars, drawn
+from pad_ray.flow.graph import slices
 from pad_ray.flow.waves import next_wave
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
@@ -137,3 +138,13 @@ def test_a_problem_that_the_teacher_always_refuses_is_not_asked_again() -> None:
     requests, samples, verdicts = state(WRONG, failed)
     second = requests[1].sample_id
     assert len(again(requests, {**samples, second: replace(samples[second], error="filtered")}, verdicts)) == 2
+
+
+def test_slices_hold_every_request_once_and_a_large_plan_is_not_handed_out_one_by_one() -> None:
+    planned = {0: 40_000, 1: 7, 2: 60_000}
+    for step, starts in [(1, {}), (64, {}), (1, {0: 39_990, 1: 7}), (10**6, {})]:
+        found = slices(planned, starts, step)
+        ids = [(one["shard"], row) for one in found for row in range(one["start"], one["stop"])]
+        assert ids == [(shard, row) for shard, rows in planned.items() for row in range(starts.get(shard, 0), rows)]
+        assert len(found) < 5000
+    assert len(slices({0: 12}, {}, 1)) == 12

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pad_ray.errors import BudgetReached, TeacherError
-from pad_ray.teacher.governor import DEAD_S, FAILURES_PER_CALL, Governor, Grant, Limits, Report
+from pad_ray.teacher.governor import DEAD_S, FAILURES_PER_CALL, Governor, Grant, Limits, Report, Spend
 from pad_ray.teacher.money import Worst
 from pad_ray.teacher.share import Share
 from tests.teacher.governed_world import COMMITTED, World, most_in_a_minute
@@ -215,3 +216,16 @@ def test_without_limits_nothing_is_ever_waited_for() -> None:
     share.accept(governor.exchange(share.report(0.0, [call])), 0.0)
     assert all(share.take(call, 100.0) for _ in range(1000))
     assert math.isfinite(share.report(100.0, []).spent_usd)
+
+
+def test_when_all_actors_have_ended_their_leases_are_free_again_and_the_rates_go_on() -> None:
+    governor = Governor(Limits(4, 1.0, requests_per_minute=10), lambda: 0.0)
+    asked = Report("a", waiting=9, next_usd=0.1, next_tokens=1, want_usd=0.9, want_requests=9, want_tokens=9)
+    first = governor.exchange(asked)
+    assert first.usd > 0.15
+    governor.start_over(0.85)
+    assert governor.spend() == Spend()
+    second = governor.exchange(replace(asked, actor="b"))
+    assert governor.stop is None
+    assert 0.1 <= second.usd <= 0.15
+    assert first.requests + second.requests <= 10
