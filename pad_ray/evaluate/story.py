@@ -86,6 +86,8 @@ class Round:
     """Some programs of each outcome."""
     sources: list[SourceYield]
     """Yield by source of the problems."""
+    models: Mapping[str, Mapping[str, int]]
+    """Of a mixture of teachers: the outcomes of each, and what it was `asked`; empty for a single one."""
     curation: Mapping[str, Any]
     """examples/summary.json, or {}."""
     losses: list[dict[str, Any]]
@@ -174,7 +176,9 @@ def _round(storage: Storage, number: int, manifest: Mapping[str, Any]) -> Round:
             wanted.add(_problem_id(verdict))
     curation = read_json(storage, f"round-{number}/examples/summary.json")
     # Until curation has counted what it kept, judging knows what was asked and correct.
-    by_source = curation.get("by_source") or _counts(manifest, number, "sample", "judge").get("by_source", {})
+    counts = _counts(manifest, number, "sample", "judge")
+    by_source = curation.get("by_source") or counts.get("by_source", {})
+    by_model = counts.get("by_model", {})
     chosen.sort(key=lambda verdict: list(Outcome).index(verdict.outcome))
     problems = {
         problem.problem_id: problem
@@ -190,6 +194,7 @@ def _round(storage: Storage, number: int, manifest: Mapping[str, Any]) -> Round:
             SourceYield(source, row.get("asked", 0), row.get("correct", 0), row.get("kept"), row.get("repairs"))
             for source, row in sorted(by_source.items())
         ],
+        models=by_model if len(by_model) > 1 else {},
         curation=curation,
         losses=read_lines(storage, f"round-{number}/checkpoint/metrics.jsonl"),
         training=read_json(storage, f"round-{number}/checkpoint/summary.json"),

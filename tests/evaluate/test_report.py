@@ -49,7 +49,7 @@ def test_the_page_tells_every_part_of_the_run(finished_run: Path) -> None:
     assert "2 of them correct (25.0 %); 1 became new examples, 3 failures became repairs." in text
     assert "barren: the teacher was never right (0 of 2); the filter leaves nothing of it" in text
     assert "3 training problems share 13 words in a row with an evaluation problem of the same gym task." in text
-    assert "sum.u-1 6 1 repeated" in text
+    assert "sum.u-1 6 6 1 repeated" in text  # problems, asked, left out
     assert "base model models/tiny teacher the recorded replies of big-<teacher>" in text
     assert "train tokens per s 104.2 minutes 17" in text
     for row in ("untrained, answers directly 0 / 6", "untrained, writes programs 0 / 6", "round 1 4 / 6"):
@@ -139,3 +139,15 @@ def test_a_damaged_file_is_named(finished_run: Path) -> None:
     Storage(finished_run).write("round-0/examples/summary.json", b'{"kept": 3, ')
     with pytest.raises(StorageError, match=r"round-0/examples/summary\.json is not valid JSON"):
         write_report(finished_run)
+
+
+def test_of_a_mixture_of_teachers_each_ones_yield_is_told(finished_run: Path) -> None:
+    path = finished_run / "manifest.json"
+    manifest = json.loads(path.read_text())
+    judged = next(stage for stage in manifest["stages"] if stage["stage"] == "judge")
+    judged["counts"]["by_model"] = {"big <1>": {"asked": 8, "correct": 4}}
+    path.write_text(json.dumps(manifest))
+    assert "programs by teacher" not in read(finished_run)[1].text
+    judged["counts"]["by_model"]["small"] = {"asked": 3, "wrong_answer": 3}
+    path.write_text(json.dumps(manifest))
+    assert "big <1> 8 4 50.0 % small 3 0 0.0 %" in " ".join(read(finished_run)[1].text.split())
