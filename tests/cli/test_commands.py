@@ -110,7 +110,9 @@ def test_a_folder_that_cannot_be_written_fails_with_1_before_any_work(recipe: Pa
 
 
 def test_debug_shows_the_traceback() -> None:
-    assert "Traceback" in process("status", "nowhere", "--debug").stderr
+    asked = process("status", "nowhere", "--debug")
+    assert "Traceback" in asked.stderr
+    assert asked.returncode == process("status", "nowhere").returncode == 2
 
 
 def test_plan_is_a_stage_of_its_own_and_another_recipe_is_refused_in_its_folder(recipe: Path, tmp_path: Path) -> None:

@@ -58,6 +58,17 @@ def test_the_last_student_is_compared_with_the_best_baseline_in_words(finished_r
     assert "round 1: worse than the best baseline (untrained, writes programs)" in printed(finished_run)
 
 
+def test_an_earlier_student_that_was_clearly_better_is_named_where_the_last_one_is_not(finished_run: Path) -> None:
+    storage = Storage(finished_run)
+    for folder, right in (("base/eval/sum.u-1/few_shot", 0), ("round-0/eval/sum.u-1", 6), ("round-1/eval/sum.u-1", 1)):
+        prompt = {"prompt": "few_shot"} if right == 0 else {}
+        write_evaluation(storage, folder, "sum.u-1", [place < right for place in range(6)], **prompt)
+    text = printed(finished_run)
+    assert "round 1: no clear difference from the best baseline" in text
+    assert "round 0: better than the best baseline" in text
+    assert "round-0/student is the one to use" in text
+
+
 def test_the_yield_names_what_gave_nothing_and_tells_new_programs_from_repairs(finished_run: Path) -> None:
     found = rows(printed(finished_run))
     assert "round 0: programs of the teacher asked correct % examples" in found

