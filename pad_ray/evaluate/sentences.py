@@ -73,7 +73,7 @@ def earlier_sentence(story: Story, gain: Difference) -> str:
     for one in reversed(story.rounds[:-1]):
         for earlier in gains(story, one.number):
             if earlier.suite == gain.suite and earlier.paired.verdict == "better":
-                return f"{gain_sentence(earlier)}. Both students are kept: round-{one.number}/student is the one to use"
+                return f"{gain_sentence(earlier)}; that student is kept too, in round-{one.number}/student"
     return ""
 
 

@@ -66,7 +66,7 @@ def test_an_earlier_student_that_was_clearly_better_is_named_where_the_last_one_
     text = printed(finished_run)
     assert "round 1: no clear difference from the best baseline" in text
     assert "round 0: better than the best baseline" in text
-    assert "round-0/student is the one to use" in text
+    assert "that student is kept too, in round-0/student" in text
 
 
 def test_the_yield_names_what_gave_nothing_and_tells_new_programs_from_repairs(finished_run: Path) -> None:
