@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from pad_ray.records import Request, Sample
@@ -21,24 +22,26 @@ class StudentTeacher:
         self._engine = TransformersEngine(student, batch_size=batch_size)
 
     def sample(self, requests: Sequence[Request]) -> Iterator[Sample]:
-        """One Sample per Request. Requests of one call share temperature and token limit: the plan writes them so."""
-        if not requests:
-            return
-        started = time.monotonic()
-        first = requests[0]
-        completions = self._engine.generate(
-            [request.messages[-1].content for request in requests],
-            max_tokens=first.max_tokens,
-            temperature=first.temperature,
-            seed=[request.seed for request in requests],
-        )
-        seconds = (time.monotonic() - started) / len(requests)
-        for request, completion in zip(requests, completions, strict=True):
-            yield Sample(
-                request.sample_id,
-                completion.text,
-                finish_reason=completion.finish_reason,
-                prompt_tokens=completion.prompt_tokens,
-                completion_tokens=completion.completion_tokens,
-                latency_s=round(seconds, 6),
+        """One Sample per Request."""
+        # What is decoded together shares temperature and limit.
+        alike = defaultdict[tuple[float, int], list[Request]](list)
+        for request in requests:
+            alike[request.temperature, request.max_tokens].append(request)
+        for (temperature, max_tokens), some in alike.items():
+            started = time.monotonic()
+            completions = self._engine.generate(
+                [request.messages[-1].content for request in some],
+                max_tokens=max_tokens,
+                temperature=temperature,
+                seed=[request.seed for request in some],
             )
+            seconds = round((time.monotonic() - started) / len(some), 6)
+            for request, completion in zip(some, completions, strict=True):
+                yield Sample(
+                    request.sample_id,
+                    completion.text,
+                    finish_reason=completion.finish_reason,
+                    prompt_tokens=completion.prompt_tokens,
+                    completion_tokens=completion.completion_tokens,
+                    latency_s=seconds,
+                )
