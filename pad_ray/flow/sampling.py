@@ -8,7 +8,9 @@ from typing import Any
 
 import ray
 
+from pad_ray.flow.batching import ask_in_batches
 from pad_ray.flow.cluster import plain_errors
+from pad_ray.flow.engines import ask_engines
 from pad_ray.flow.graph import compact, stream
 from pad_ray.flow.plan import shards
 from pad_ray.flow.progress import Reporter
@@ -19,6 +21,7 @@ from pad_ray.flow.waves import plan_wave
 from pad_ray.manifest import Stage, StageName
 from pad_ray.run import Run
 from pad_ray.students import local_student
+from pad_ray.teacher.vllm import check_gpus
 
 _NOTHING: dict[str, Any] = {"sampled": 0, "judged": 0, "spend": {"usd": 0.0, "unsettled": 0.0}}
 
@@ -39,10 +42,14 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
     if sample and round_ == 0 and teacher.kind == "hf":
         # Here, where its progress is seen and its errors are plain; on other machines the samplers fetch it again.
         local_student(teacher.model, say=reporter.say, key="teacher.model")
+    if sample and round_ == 0 and teacher.kind == "vllm":
+        check_gpus(teacher, ray.cluster_resources())
     cut = shards(run, round_)
     with plain_errors(), ExitStack() as stack:
         stages = [stack.enter_context(run.stage(round_, name)) for name in wanted]
         before = _compacted(cut) if run.storage.exists(f"round-{round_}/samples") else _NOTHING
+        # These write their samples before the judges begin.
+        apart = sample and round_ == 0 and teacher.kind in ("batch", "vllm")
         with reporter.bar(f"round {round_}: {' + '.join(wanted)}", 0, "samples") as bar:
             outcomes = Counter[str]()
             meter: Meter | None = None
@@ -64,18 +71,25 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
                     meter = Meter(governor, after["spend"]["usd"], planned - after["sampled"])
                     if said := left_sentence(after, planned - after["sampled"]):
                         reporter.say(f"  {said}")
-                layers |= stream(
-                    at_work,
-                    run.recipe,
-                    student=teaching_student(run, round_),
-                    todo=todo,
-                    starts=starts,
-                    sample=sample,
-                    judge=judge,
-                    on_rows=count,
-                    governor=governor,
-                )
-                after, at_work, stop = _compacted(cut), [], meter.stop() if meter else None
+                if apart and teacher.kind == "batch":
+                    stop = ask_in_batches(run, at_work, planned - after["sampled"], _committed(after), reporter)
+                elif apart:
+                    ask_engines(at_work, teacher, planned - after["sampled"], reporter)
+                if judge or not apart:
+                    layers |= stream(
+                        at_work,
+                        run.recipe,
+                        student=teaching_student(run, round_),
+                        todo=todo,
+                        starts=starts,
+                        sample=sample and not apart,
+                        judge=judge,
+                        on_rows=count,
+                        governor=governor,
+                    )
+                after, at_work, stop = _compacted(cut), [], meter.stop() if meter else stop
+                for stage in stages:
+                    _record(stage, before, after)
                 if waves and not stop:
                     wave = plan_wave(cut, run.recipe)
                     at_work, starts = [shard for shard in cut if shard.number in wave.starts], wave.starts
@@ -83,8 +97,6 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
                         reporter.say(f"  {wave.problems:,} problems without a correct program are asked again")
                     if at_work and governor:
                         ray.get(governor.start_over.remote(_committed(after)))
-        for stage in stages:
-            _record(stage, before, after)
         run.manifest.facts["sandbox"] = sorted(after["levels"])
         if layers:
             run.manifest.facts["sandbox_layers"] = sorted(layers)

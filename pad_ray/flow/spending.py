@@ -8,6 +8,7 @@ from typing import Any
 
 from pad_ray.errors import RecipeError
 from pad_ray.recipe import Recipe
+from pad_ray.recipe_teacher import PAID
 from pad_ray.run import Run
 from pad_ray.teacher.governor import Limits, Spend, Stop
 from pad_ray.teacher.money import COMPLETION_SHARE, Outlook, dollars, price_of
@@ -19,12 +20,12 @@ MEASURED = 20
 
 
 def cost_sentences(recipe: Recipe, counts: dict[str, Any]) -> list[str]:
-    """Expected tokens and dollars of a planned round 0; none for teachers that are not called over a network.
+    """Expected tokens and dollars of a planned round 0; none for replies that are there, or that students write.
 
     `counts` are those of the stage `plan`.
     """
     teacher = recipe.teacher
-    if teacher.kind != "openai":
+    if teacher.kind in ("recorded", "student"):
         return []
     prices = {one.model: price_of(one.price) for one in teacher.members}
     looks, later = _looks(counts, "outlook"), _looks(counts, "outlook_later")
@@ -33,6 +34,8 @@ def cost_sentences(recipe: Recipe, counts: dict[str, Any]) -> list[str]:
         f"expected: about {look.prompt_tokens:,.0f} prompt and {look.completion_tokens:,.0f} completion tokens (taking"
         f" {COMPLETION_SHARE:.0%} of max_tokens for a reply)"
     )
+    if teacher.kind not in PAID:
+        return [f"{said}, on machines of your own"]
     again = _total(later).requests
     more = f"problems without a correct program are asked again, up to {again:,} requests more" if again else ""
     if unknown := [model for model, price in prices.items() if not price.known]:

@@ -62,17 +62,14 @@ class EndpointTeacher:
         cache: Cache | None = None,
     ) -> None:
         """`prices` by model; an empty key is sent as EMPTY. Raises TeacherError for what cannot be a URL or a key."""
-        address = urlsplit(base_url)
-        self._url = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
-        if address.scheme not in ("http", "https") or not address.netloc:
-            raise TeacherError(f"teacher.base_url: {self._url!r} must begin with http:// or https:// and a host.")
-        self._secrets = [secret for secret in (key.strip(), address.password) if secret]
+        self._url = plain_url(base_url)
+        self._secrets = [secret for secret in (key.strip(), urlsplit(base_url).password) if secret]
         self._prices, self._allowance, self._pace, self._cache = prices, allowance, pace, cache
         self._timeout_s, self._deadline_s = timeout_s, deadline_s
         self._answered, self._thinking = set[str](), set[str]()
         self._client = openai.AsyncOpenAI(
             base_url=base_url,
-            api_key=_sendable(key.strip()) or "EMPTY",
+            api_key=sendable(key.strip()) or "EMPTY",
             max_retries=0,
             http_client=openai.DefaultAioHttpClient(
                 timeout=httpx2.Timeout(None, connect=CONNECT_S),
@@ -263,7 +260,17 @@ def _jitter(attempts: int) -> float:
     return _BACK_OFF.wait(state)
 
 
-def _sendable(key: str) -> str:
+def plain_url(base_url: str) -> str:
+    """An endpoint's URL without the password it may hold. Raises TeacherError for what is no such URL."""
+    address = urlsplit(base_url)
+    url = f"{address.scheme}://{address.netloc.rpartition('@')[2]}{address.path}"
+    if address.scheme not in ("http", "https") or not address.netloc:
+        raise TeacherError(f"teacher.base_url: {url!r} must begin with http:// or https:// and a host.")
+    return url
+
+
+def sendable(key: str) -> str:
+    """The key as it is. Raises TeacherError for one that cannot be put into a header; it is not shown."""
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise TeacherError("OPENAI_API_KEY: the key holds a blank, or a character that cannot be sent; give it anew.")
     return key
