@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from typing import Protocol
 
 from pad_ray.errors import PadRayError, TeacherError
@@ -25,7 +25,9 @@ class Mixture:
     def __init__(self, teachers: Mapping[str, Endpoint]) -> None:
         self._teachers = dict(teachers)
 
-    async def sample(self, requests: Iterable[Request], reserved: Reserved | None = None) -> AsyncIterator[Sample]:
+    async def sample(
+        self, requests: Iterable[Request], reserved: Reserved | None = None
+    ) -> AsyncGenerator[Sample, None]:
         """As every teacher does: one Sample per Request, in finishing order.
 
         When one of them stops, what the others have in flight is yielded too before the reason is raised.
