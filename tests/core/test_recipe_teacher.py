@@ -25,6 +25,7 @@ def recipe(**teacher: Any) -> Recipe:
     [
         ({"kind": "recorded", "until_correct": 4}, "teacher.until_correct: a recording cannot be asked again"),
         ({"model": "m", "until_correct": 1}, "teacher.until_correct: 1 replies in all must be at least"),
+        ({"model": "m", "until_correct": 4, "temperature": 0}, "the same question gets the same reply again"),
         ({"model": "m", "exemplars": "a.jsonl"}, "teacher.exemplars: they are shown in contexts of four"),
         ({"model": "m", "mixture": [{"model": "a"}]}, "teacher.model: 'm' is not asked beside teacher.mixture"),
         ({"mixture": [{"model": "a"}, {"model": "a"}]}, "teacher.mixture: 'a' is there twice"),
