@@ -25,7 +25,6 @@ import socket
 import struct
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -246,9 +245,9 @@ class Running(NamedTuple):
         address = self.url.replace("/v1", "/stats?contents" if each else "/stats")
         for _ in range(50):
             try:
-                with urllib.request.urlopen(address, timeout=30) as answer:
+                with urllib.request.urlopen(address, timeout=10) as answer:
                     return json.loads(answer.read())
-            except urllib.error.URLError:
+            except OSError:
                 sleep(REFUSED_S)  # the door is closed for a moment
         raise TimeoutError(address)
 
