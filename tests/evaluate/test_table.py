@@ -79,7 +79,7 @@ def test_the_yield_names_what_gave_nothing_and_tells_new_programs_from_repairs(f
 
 def test_a_task_the_teacher_fails_at_is_named_in_a_plain_sentence(finished_run: Path) -> None:
     storage = Storage(finished_run)
-    never = "barren: the teacher was never right (0 of 2); the filter leaves nothing of it, so the student is not"
+    never = "barren: the teacher was never right (0 of 2); the filter leaves nothing of it, so the teacher does not"
     assert any(line.startswith(never) for line in rows(printed(finished_run)))
     summary = json.loads(storage.read("round-0/examples/summary.json"))
     summary["by_source"]["rare"] = {"asked": 60, "correct": 1, "kept": 1, "repairs": 0}
