@@ -105,3 +105,11 @@ def test_every_zero_stage_takes_the_step_of_plain_torch(model: Any, encoded: tup
     for name, parameter in plain.named_parameters():
         torch.testing.assert_close(trained[name], parameter.detach(), rtol=1e-3, atol=1e-5, msg=name)
     engine.destroy()
+
+
+def test_mixed_precision_is_taken_only_where_it_was_asked_for_and_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pad_ray.train import model
+
+    for has in (True, False):
+        monkeypatch.setattr(model, "multiplies_bf16", lambda _, has=has: has)
+        assert [model.mixed_precision(asked, "cpu") for asked in ("auto", "fp32", "bf16")] == [has, False, False]
