@@ -111,8 +111,10 @@ def sample(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Roun
         for sentence in sentences(run) if round_ == 0 else ():
             reporter.say(f"  {sentence}")
         with _ray(run.recipe):
+            from pad_ray.flow.augmenting import augment
             from pad_ray.flow.sampling import sample_and_judge
 
+            augment(run, reporter)
             sample_and_judge(run, round_, reporter, judge=False)
 
 

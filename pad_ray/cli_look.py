@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 DEFAULT_RECIPE = "laptop"
 UNITS = {
     "plan": "requests",
+    "rewrite": "samples",
+    "augment": "requests",
     "sample": "samples",
     "judge": "verdicts",
     "curate": "examples",
@@ -66,6 +68,7 @@ def _who(row: dict[str, Any]) -> str:
 
 def _yields(found: dict[str, Any]) -> list[tuple[str, str]]:
     from pad_ray.teacher.money import spend_sentence
+    from pad_ray.thoughts.rewriting import augmented_sentence
 
     said: list[tuple[str, str]] = []
     if outcomes := found["outcomes"]:
@@ -75,6 +78,8 @@ def _yields(found: dict[str, Any]) -> list[tuple[str, str]]:
     if len(found["models"]) > 1:
         shares = (f"{model} {one.get('correct', 0):,} of {one['asked']:,}" for model, one in found["models"].items())
         said.append(("teachers", f"correct programs by model: {', '.join(shares)}"))
+    for kind, counts in found["augmented"].items():
+        said.append(("new", augmented_sentence(kind, counts)))
     if found["examples"]:
         said.append(("examples", f"{found['examples']:,} over all rounds"))
     spend = found["spend"]
@@ -129,9 +134,10 @@ def _print_sample(whole: Whole) -> None:
 
     request, sample, verdict = whole.request, whole.sample, whole.verdict
     who = request.model or ("the student" if whole.round else "the teacher")
-    part(request.sample_id, f"round {whole.round}, sample {request.k} of problem {whole.problem.problem_id}")
+    round_ = f"round {whole.round}" if whole.round >= 0 else "rewriting"
+    part(request.sample_id, f"{round_}, sample {request.k} of problem {whole.problem.problem_id}")
     part("Question", whole.problem.question)
-    part("Expected answer", whole.problem.answer)
+    part("Expected answer", whole.problem.answer or "(nobody knows it: its programs did not agree)")
     for message in request.messages:
         if message.content.strip() != whole.problem.question.strip():
             part(f"Prompt ({message.role})", message.content)
@@ -141,7 +147,8 @@ def _print_sample(whole: Whole) -> None:
         part(f"Reply of {who}{counted}{cut}", sample.error or sample.text)
     if verdict:
         part("Program", verdict.program or "(none was found in the reply)")
-        gave = f"It gave {verdict.value}; expected was {whole.problem.answer}." if verdict.value else ""
+        expected = f"; expected was {whole.problem.answer}" if whole.problem.answer else ""
+        gave = f"It gave {verdict.value}{expected}." if verdict.value else ""
         ran = (
             f"It ran {1000 * verdict.seconds:.1f} ms in the sandbox (level {verdict.sandbox})."
             if verdict.seconds

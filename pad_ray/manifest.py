@@ -15,7 +15,7 @@ from pad_ray.storage import Storage
 NAME = "manifest.json"
 FORMAT_VERSION = 1
 
-StageName = Literal["plan", "sample", "judge", "curate", "calibrate", "train", "evaluate"]
+StageName = Literal["plan", "rewrite", "augment", "sample", "judge", "curate", "calibrate", "train", "evaluate"]
 
 
 class Stage(BaseModel):

@@ -13,6 +13,7 @@ from typing import Any
 from pad_ray import fate
 from pad_ray.errors import UsageError
 from pad_ray.evaluate.folder import read_json, rounds
+from pad_ray.flow.journal import REWRITING, round_folder
 from pad_ray.flow.shard import Shard
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
@@ -20,6 +21,7 @@ from pad_ray.records import Example, Problem, Request, Sample, Verdict
 from pad_ray.run import stored_recipe
 from pad_ray.status import read_manifest
 from pad_ray.storage import Storage, to_row
+from pad_ray.thoughts.rewriting import REASONS, made_by, read_rewriting
 
 EXAMPLES_OF_EACH = 3
 """Sample ids that are listed of each outcome."""
@@ -72,7 +74,9 @@ def show(run_dir: str | Path, sample_id: str) -> Whole:
     curated = manifest.find(shard.round, "curate")
     trained = [number for number in rounds(storage) if _in_mixture(storage, number, examples)]
     found: list[str] = []
-    if sample is None:
+    if shard.round == REWRITING:
+        said = _rewritten(shard, request, sample)
+    elif sample is None:
         said = "It was planned, and nobody was asked yet."
     elif verdict is None:
         said = f"It was not judged yet: `{_stage('judge', shard)}` does that, or `pad-ray distill`."
@@ -112,6 +116,25 @@ def listing(run_dir: str | Path) -> list[Found]:
             Found(number, outcome, counts[outcome], list(ids[outcome].values())) for outcome in order if counts[outcome]
         ]
     return found
+
+
+def _rewritten(shard: Shard, request: Request, sample: Sample | None) -> str:
+    """What a reply to the rewriting of a problem became."""
+    if sample is None:
+        return "It was planned, and nobody was asked yet."
+    new_id = request.sample_id.rpartition("#")[0]
+    count = sum(1 for _ in _shards(shard.storage, REWRITING))
+    made = Shard(shard.root, 0, shard.number + count)
+    problem = made.problems().get(new_id) if shard.storage.exists(made.problems_file) else None
+    if problem is None:
+        kind = (made_by(new_id) or ("", ""))[1]
+        _, reason = read_rewriting(
+            sample.text, sample.finish_reason, kind, shard.problems()[request.problem_id].question
+        )
+        why = REASONS.get(reason, "it repeats a problem, or gives an evaluation question away")
+        return f"It became no problem: {why}."
+    known = f"its programs agree on {problem.answer}" if problem.answer else "no answer was agreed on so far"
+    return f"It became the problem {new_id}: {known}."
 
 
 def _became(storage: Storage, recipe: Recipe, round_: int, examples: list[Example], trained: list[int]) -> str:
@@ -169,14 +192,14 @@ def _stage(name: str, shard: Shard) -> str:
 
 
 def _shards(storage: Storage, round_: int) -> Iterator[Shard]:
-    for name in storage.names(f"round-{round_}/requests", ".parquet"):
+    for name in storage.names(f"{round_folder(round_)}/requests", ".parquet"):
         if match := re.search(r"shard-(\d+)\.parquet$", name):
             yield Shard(str(storage), round_, int(match[1]))
 
 
 def _shard_of(storage: Storage, sample_id: str) -> Shard:
     ids: list[str] = []
-    for number in rounds(storage):
+    for number in (*rounds(storage), REWRITING):
         for shard in _shards(storage, number):
             here: list[str] = storage.column(shard.file("requests"), "sample_id")
             if sample_id in here:

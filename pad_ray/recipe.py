@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from pad_ray.recipe_teacher import IGNORED, Section, Teacher
+from pad_ray.recipe_teacher import IGNORED, Augment, Section, Teacher
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A name that is a file name everywhere."""
@@ -194,6 +194,7 @@ class Recipe(Section):
     """Seed of everything that is drawn."""
     problems: Problems
     teacher: Teacher = Teacher()
+    augment: Augment = Augment()
     thought: Literal["program"] = "program"
     """The form of reasoning that is distilled."""
     sandbox: SandboxSettings = SandboxSettings()
@@ -205,6 +206,11 @@ class Recipe(Section):
     evaluate: Evaluate = Evaluate()
     budget: Budget = Budget()
     storage: StorageSettings = StorageSettings()
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Self:
+        self.augment.check(self.teacher)
+        return self
 
     def identity(self) -> dict[str, Any]:
         """The part of the recipe that the results depend on: a run folder belongs to exactly one identity."""

@@ -159,14 +159,14 @@ class Teacher(Section):
                 max_tokens=one.max_tokens or self.max_tokens,
                 weight=one.weight,
             )
-            for one in self._mixed or [Member.model_construct(model=self.model)]
+            for one in self.mixed or [Member.model_construct(model=self.model)]
         ]
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
         if self.kind not in _NEEDS_MODEL:
             return self
-        if not self.model and not self._mixed:
+        if not self.model and not self.mixed:
             raise ValueError(f"teacher.model is missing: kind {self.kind} needs {_NEEDS_MODEL[self.kind]}")
         if self.samples == "all":
             raise ValueError(f"teacher.samples: 'all' has no meaning for the kind {self.kind}; give a number")
@@ -191,13 +191,13 @@ class Teacher(Section):
                     f"teacher.until_correct: {self.until_correct} replies in all must be at least those of the first"
                     f" wave, teacher.samples {self.samples}"
                 )
-            if not self._mixed and self.contexts is None and not any(_listed(self.temperature)):
+            if not self.mixed and self.contexts is None and not any(_listed(self.temperature)):
                 raise ValueError(
                     "teacher.until_correct: at temperature 0 the same question gets the same reply again; raise"
                     " teacher.temperature, or set teacher.contexts"
                 )
-        if self._mixed:
-            names = [member.model for member in self._mixed]
+        if self.mixed:
+            names = [member.model for member in self.mixed]
             if self.model:
                 raise ValueError(
                     f"teacher.model: {self.model!r} is not asked beside teacher.mixture; give one of the two"
@@ -207,11 +207,12 @@ class Teacher(Section):
         return self
 
     @property
-    def _mixed(self) -> list[Member]:
+    def mixed(self) -> list[Member]:
+        """The teachers of the mixture, where this kind can ask several."""
         return self.mixture if self.kind == "openai" else []
 
     def _check_price(self, member: Asked) -> None:
-        of = f" of {member.model!r}" if self._mixed else ""
+        of = f" of {member.model!r}" if self.mixed else ""
         if member.price is None:
             raise ValueError(
                 f"teacher.price{of} is missing: calls of kind {self.kind} may cost money. Give the dollars per million"
@@ -224,6 +225,52 @@ class Teacher(Section):
             raise ValueError(
                 f"teacher.budget_usd: {self.budget_usd} cannot be kept while teacher.price{of} is unknown_ok."
                 " Give the price, or no budget"
+            )
+
+
+class Augment(Section):
+    """New problems that the teacher makes of the training problems, labelled by agreement; off by default."""
+
+    kinds: list[Literal["rephrase", "change_numbers", "harder"]] = Field(default_factory=list[Any])
+    """What is made of each training problem: rephrase (other words, same answer), change_numbers, harder (a further
+    step). Empty: nothing, augmentation is off."""
+    per_problem: int = Field(default=1, ge=1)
+    """New problems of each kind that are asked for, per training problem."""
+    limit: int | None = Field(default=None, ge=1)
+    """Rewrite at most this many training problems, drawn by the hash of their ids."""
+    temperature: float = Field(default=0.9, ge=0, le=5)
+    """Sampling temperature of the rewriting."""
+    max_tokens: int = Field(default=256, ge=1)
+    """Limit on one new problem, in tokens."""
+    votes: int = Field(default=5, ge=2)
+    """Programs that the teacher writes for each new problem."""
+    agree: int = Field(default=3, ge=2)
+    """So many of them must give the same value, which becomes its answer; else the problem is not used. A low number
+    keeps harder problems, and more wrong answers."""
+
+    @model_validator(mode="after")
+    def _can_agree(self) -> Self:
+        if self.agree > self.votes:
+            raise ValueError(f"augment.agree: {self.agree} programs cannot agree where augment.votes is {self.votes}")
+        if twice := [kind for kind in self.kinds if self.kinds.count(kind) > 1]:
+            raise ValueError(f"augment.kinds: {twice[0]!r} is there twice; raise augment.per_problem for more of it")
+        if self.per_problem > 1 and self.temperature == 0:
+            raise ValueError("augment.temperature: at 0 the same problem is rewritten in the same way again; raise it")
+        return self
+
+    def check(self, teacher: Teacher) -> None:
+        """Raises ValueError where this teacher cannot make or solve new problems."""
+        if not self.kinds:
+            return
+        if teacher.kind in ("recorded", "student"):
+            raise ValueError(
+                f"augment.kinds: a teacher of kind {teacher.kind} cannot rewrite problems; use openai, batch, hf or"
+                " vllm, or leave augment out"
+            )
+        if not teacher.mixed and teacher.contexts is None and not any(_listed(teacher.temperature)):
+            raise ValueError(
+                "augment.kinds: at temperature 0 the programs of a new problem are all the same, so their agreement"
+                " says nothing; raise teacher.temperature, or set teacher.contexts"
             )
 
 

@@ -31,6 +31,7 @@ def status(run_dir: str | Path) -> dict[str, Any]:
             for stage in manifest.stages
         ],
         "outcomes": first.counts.get("outcomes", {}) if first else {},
+        "augmented": augmented_counts(stage.counts for stage in manifest.stages),
         "models": first.counts.get("by_model", {}) if first else {},
         "examples": sum(stage.counts.get("kept", 0) for stage in manifest.stages if stage.stage == "curate"),
         "spend": total_spend(stage.counts for stage in manifest.stages),
@@ -49,6 +50,16 @@ def total_spend(counts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     spends = [one["spend"] for one in counts if "spend" in one]
     keys = ("prompt_tokens", "completion_tokens", "usd", "unsettled", "unsettled_calls", "cached")
     return {key: sum(spend.get(key, 0) for spend in spends) for key in keys}
+
+
+def augmented_counts(counts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """By kind what became of the rewriting: asked, kept, and of those kept labelled; the rest by reason."""
+    total: dict[str, dict[str, int]] = {}
+    for one in counts:
+        for key in ("augmented", "labels"):
+            for kind, found in one.get(key, {}).items():
+                total.setdefault(kind, {}).update(found)
+    return total
 
 
 def read_manifest(run_dir: str | Path) -> Manifest:

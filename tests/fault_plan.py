@@ -7,6 +7,8 @@ import random
 import re
 from typing import Any, NamedTuple
 
+from pad_ray.thoughts.files import prompt_text
+
 STATUSES = {
     "400": (400, "context_length_exceeded", "This model's maximum context length is 64 tokens."),
     "old_name": (400, "unsupported_parameter", "Unsupported parameter: use 'max_completion_tokens' instead."),
@@ -61,9 +63,13 @@ def scripted(question: str, call: int) -> str | None:
 def make(asked: dict[str, Any], answer: str | None, right: float, draw: random.Random) -> Made:
     """The reply to a call that goes well: a program for the answer, or else for the sum of the question's numbers."""
     question = _SCRIPT.sub("", asked["messages"][-1]["content"])
-    total = answer or str(sum(int(number) for number in re.findall(r"\d+", question)))
-    slip = "" if draw.random() < right else " + 1"
-    words = re.findall(r"\s*\S+", f"```python\ndef solution():\n    result = {total}{slip}\n    return result\n```")
+    if asked["messages"][0]["content"] == prompt_text("rewrite_system"):
+        text = rewritten(question)
+    else:
+        total = answer or str(sum(int(number) for number in re.findall(r"\d+", question)))
+        slip = "" if draw.random() < right else f" + {draw.randint(1, 9)}"
+        text = f"```python\ndef solution():\n    result = {total}{slip}\n    return result\n```"
+    words = re.findall(r"\s*\S+", text)
     limit = asked.get("max_tokens") or asked.get("max_completion_tokens") or len(words)
     sizes = [len(message["content"].split()) + 4 for message in asked["messages"]]
     prompt, cached, completion = sum(sizes), sum(sizes[:-1]), min(limit, len(words))
@@ -88,6 +94,19 @@ def make(asked: dict[str, Any], answer: str | None, right: float, draw: random.R
         "system_fingerprint": "fp_0123456789",
     }
     return Made(json.dumps(reply).encode(), prompt, cached, completion)
+
+
+def rewritten(told: str) -> str:
+    """What the model makes of a problem: of every fifth the same again, of the others what it was told to."""
+    told, _, question = told.partition("Problem: ")
+    numbers = [int(number) for number in re.findall(r"\d+", question)]
+    if sum(numbers) % 5 == 4:
+        return question
+    if told == prompt_text("rewrite_rephrase").partition("Problem: ")[0]:
+        return f"New problem: In other words, {question}"
+    if told == prompt_text("rewrite_change_numbers").partition("Problem: ")[0]:
+        return re.sub(r"\d+", lambda number: str(int(number[0]) + 100), question)
+    return f"{question} And how much is it with {sum(numbers)} more?\n\nAnswer: {2 * sum(numbers)}"
 
 
 def spoil(body: bytes, fault: str, after_usage: bool) -> bytes:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pad_ray.curate.canonical import canonicalise, fingerprint
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Example, Problem, Verdict
+from pad_ray.thoughts.rewriting import made_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,22 @@ def capped(found: Sequence[Candidate], max_per_problem: int, dropped: Counter[st
 
 
 def quotas(by_source: Mapping[str, int], max_ratio: float | None) -> dict[str, float]:
-    """Share of each source's examples to keep so that none has more than `max_ratio` times the smallest source."""
-    smallest = min((count for count in by_source.values() if count), default=0)
+    """Share of each source's examples to keep so that none has more than `max_ratio` times the smallest source.
+
+    Problems that were made of others count with the source of those.
+    """
+    together = Counter[str]()
+    for source, count in by_source.items():
+        together[_origin(source)] += count
+    smallest = min((count for count in together.values() if count), default=0)
     if max_ratio is None or not smallest:
         return dict.fromkeys(by_source, 1.0)
-    return {source: min(1.0, max_ratio * smallest / max(count, 1)) for source, count in by_source.items()}
+    return {source: min(1.0, max_ratio * smallest / max(together[_origin(source)], 1)) for source in by_source}
+
+
+def _origin(source: str) -> str:
+    made = made_by(source)
+    return made[0] if made else source
 
 
 def in_balance(example: Example, share: Mapping[str, float]) -> bool:

@@ -13,6 +13,7 @@ from pad_ray.evaluate.wording import percent, points, points_interval
 from pad_ray.problems import left_out
 from pad_ray.problems.decontamination import RUN
 from pad_ray.students.wheel import WHEELS
+from pad_ray.thoughts.rewriting import augmented_sentence
 
 BARREN = 0.05
 """A task whose programs are correct at most this often gives the student next to nothing."""
@@ -83,6 +84,7 @@ def yield_sentences(story: Story) -> list[str]:
     if story.planned.get("problems"):
         reasons = left_out(story.planned.get("dropped") or {})
         said.append(f"{story.planned['problems']:,} training problems{f', left out: {reasons}' if reasons else ''}.")
+    said += [f"New problems made of them, {augmented_sentence(kind, made)}." for kind, made in story.augmented.items()]
     for one in story.rounds:
         if one.asked:
             said.append(

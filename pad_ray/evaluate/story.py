@@ -25,6 +25,7 @@ from pad_ray.evaluate.folder import (
 from pad_ray.evaluate.wording import clipped
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Problem, Verdict
+from pad_ray.status import augmented_counts
 from pad_ray.storage import Storage
 
 SHOWN = {Outcome.CORRECT: 3}
@@ -142,6 +143,8 @@ class Story:
     """Some answers of the last student, by suite."""
     planned: Mapping[str, Any]
     """What the plan of round 0 counted: problems, what was left out, suites."""
+    augmented: Mapping[str, Mapping[str, int]]
+    """What became of the new problems that the teacher made, by kind."""
     calibration: Mapping[str, Any]
     """What was measured on this machine before the long part, or {}."""
 
@@ -158,6 +161,7 @@ def read_story(storage: Storage) -> Story:
         differences=history(storage),
         answers=[(one, _answers(storage, one.folder)) for one in last_students(measured).values()],
         planned=_counts(manifest, 0, "plan"),
+        augmented=augmented_counts(stage["counts"] for stage in manifest.get("stages", [])),
         calibration=_counts(manifest, UNTRAINED, "calibrate"),
     )
 

@@ -106,7 +106,7 @@ class Judge:
             elif execution is None:
                 outcome, value, detail = parsed[index].outcome, "", ""
             else:
-                outcome, value, detail = judge(execution, gold)
+                outcome, value, detail = judge(execution, gold or None)  # only new problems have no answer yet
             yield (
                 shard,
                 Verdict(
@@ -152,6 +152,6 @@ class _Journals:
 def _teacher(round_: int, recipe: Recipe, student: str, threads: int) -> Teacher:
     if round_ == 0 and recipe.teacher.kind == "recorded":
         return RecordedTeacher(recipe.teacher.paths)
-    if round_ == 0 and recipe.teacher.kind == "hf":
+    if round_ <= 0 and recipe.teacher.kind == "hf":
         return LocalTeacher(recipe.teacher.model, batch_size=recipe.decode.batch_size, threads=threads)
     return StudentTeacher(str(local_copy(student)), batch_size=recipe.decode.batch_size, threads=threads)

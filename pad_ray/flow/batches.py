@@ -12,7 +12,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from pad_ray.flow.journal import shard_name
+from pad_ray.flow.journal import REWRITING, round_folder, shard_name
 from pad_ray.storage import Storage
 
 State = Literal["intended", "created", "fetched", "dropped"]
@@ -57,8 +57,9 @@ class Memory:
     """The parts of a round, in the run's storage."""
 
     def __init__(self, storage: Storage, round_: int, run_id: str) -> None:
-        self._storage, self._run_id = storage, run_id
-        self._folder = f"round-{round_}/batches"
+        # What a batch is recognised by must tell the rewriting of problems from the problems.
+        self._storage, self._run_id = storage, f"{run_id}-augment" if round_ == REWRITING else run_id
+        self._folder = f"{round_folder(round_)}/batches"
         found = (Part(**json.loads(storage.read(name))) for name in storage.names(self._folder, ".json"))
         self.open: dict[tuple[int, int], Part] = {}
         """Those that may still cost something, by shard and number."""

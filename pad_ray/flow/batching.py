@@ -19,7 +19,7 @@ from dataclasses import replace
 from pad_ray.errors import TeacherError
 from pad_ray.flow.asking import resolved
 from pad_ray.flow.batches import Memory, Part
-from pad_ray.flow.journal import JournalWriter
+from pad_ray.flow.journal import JournalWriter, round_folder
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.shard import Shard, carrying, settled
 from pad_ray.records import Request, Sample
@@ -61,13 +61,13 @@ def ask_in_batches(run: Run, shards: list[Shard], todo: int, committed_usd: floa
     asking = BatchAsking(run, shards, client, committed_usd)
     if todo > 0:
         reporter.say(f"  {PATIENCE}")
-    with reporter.bar("round 0: batches", todo, "samples") as bar:
+    with reporter.bar(f"{round_folder(shards[0].round)}: batches", todo, "samples") as bar:
         asking.run(bar.advance)
     return asking.stop
 
 
 class BatchAsking:
-    """The batches of round 0, from the first request to the last sample."""
+    """The batches of a round that the teacher is asked in, from the first request to the last sample."""
 
     def __init__(
         self, run: Run, shards: list[Shard], client: BatchClient, spent_usd: float, first_look_s: float = FIRST_LOOK_S
@@ -80,9 +80,9 @@ class BatchAsking:
         self._shards = {shard.number: shard for shard in shards}
         self._waiting = deque(shards)
         self._todo = deque[tuple[int, list[Request]]]()
-        self._memory = Memory(run.storage, 0, run.manifest.run_id)
+        self._memory = Memory(run.storage, shards[0].round, run.manifest.run_id)
         self._worker = f"samples-batch-{secrets.token_hex(4)}"
-        self._journal = JournalWriter(run.storage, 0, "samples", self._worker)
+        self._journal = JournalWriter(run.storage, shards[0].round, "samples", self._worker)
         self._spent, self._first_look_s = spent_usd, first_look_s
         self._limits: dict[str, str] = {}
         self._seen: dict[tuple[int, int], Batch] = {}

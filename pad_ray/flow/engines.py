@@ -15,7 +15,7 @@ from typing import Any
 import ray
 
 from pad_ray.flow.graph import SLICE, slices
-from pad_ray.flow.journal import JournalWriter, decode, encode
+from pad_ray.flow.journal import JournalWriter, decode, encode, round_folder
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.shard import Shard, carrying, settled
 from pad_ray.recipe_teacher import Teacher
@@ -47,7 +47,7 @@ def ask_engines(shards: list[Shard], teacher: Teacher, todo: int, reporter: Repo
         compute=ray.data.ActorPoolStrategy(size=1),
         num_cpus=0.5,
     )
-    with reporter.bar("round 0: vllm", todo, "samples") as bar:
+    with reporter.bar(f"{round_folder(round_)}: vllm", todo, "samples") as bar:
         for batch in kept.iter_batches(batch_size=None, prefetch_batches=0):
             bar.advance(len(batch["sample_id"]))
 

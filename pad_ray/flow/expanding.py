@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from pad_ray.errors import RecipeError
 from pad_ray.flow.students import student_of
-from pad_ray.problems.decontamination import RUN, EvaluationRuns, Sharing
+from pad_ray.problems.decontamination import RUN, EvaluationRuns, Sharing, normal
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_teacher import Asked, Teacher
 from pad_ray.records import Message, Problem, Request, sample_id
@@ -20,6 +20,7 @@ from pad_ray.storage import resolve_uri
 from pad_ray.teacher.recorded import RecordedTeacher
 from pad_ray.thoughts import THOUGHTS
 from pad_ray.thoughts.exemplars import Exemplar, contexts_of, packaged_exemplars, read_exemplars
+from pad_ray.thoughts.rewriting import REWRITE, new_id, rewriting_messages
 
 
 class TeacherRequests:
@@ -74,6 +75,34 @@ class TeacherRequests:
         return thought.teacher_messages(problem.question, context)
 
 
+class RewriteRequests:
+    """What the recipe's teacher is asked before round 0: to make new problems of the training problems."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe, self._settings, self._members = recipe, recipe.augment, recipe.teacher.members
+
+    def requests(self, problem: Problem) -> list[Request]:
+        """The requests of a problem; they carry its id, and in their own that of the new problem."""
+        return [
+            self._request(problem, kind, number)
+            for kind in self._settings.kinds
+            for number in range(self._settings.per_problem)
+        ]
+
+    def _request(self, problem: Problem, kind: str, number: int) -> Request:
+        id_ = sample_id(new_id(problem.problem_id, kind, number), REWRITE, 0, 0)
+        return Request(
+            sample_id=id_,
+            problem_id=problem.problem_id,
+            k=number,
+            messages=rewriting_messages(kind, problem.question),
+            model=drawn(self._members, id_).model,
+            temperature=self._settings.temperature,
+            max_tokens=self._settings.max_tokens,
+            seed=digest(f"{self._recipe.seed}/{id_}") >> 33,
+        )
+
+
 class StudentRequests:
     """What the student is asked in a refinement round."""
 
@@ -106,9 +135,9 @@ def check_exemplars(teacher: Teacher, held_out: Iterable[Problem]) -> None:
     """Raises RecipeError if an exemplar gives an evaluation question away."""
     shown = {one.question: None for context in contexts(teacher) for one in context}
     held_out = list(held_out) if shown else []
-    runs, questions = EvaluationRuns(held_out), {" ".join(one.question.casefold().split()) for one in held_out}
+    runs, questions = EvaluationRuns(held_out), {normal(one.question) for one in held_out}
     for question in shown:
-        same = " ".join(question.casefold().split()) in questions
+        same = normal(question) in questions
         if same or runs.sharing(Problem("", question, "")) is Sharing.TEXT:
             what = "is" if same else f"shares {RUN} words in a row with"
             raise RecipeError(

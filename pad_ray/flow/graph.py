@@ -121,7 +121,8 @@ def compact(shard: Shard) -> dict[str, Any]:
     """Turn a shard's journals into its parquet files; returns its counts."""
     problems, samples, verdicts = shard.problems(), shard.samples(), shard.verdicts()
     unsettled = shard.compact_samples(samples)
-    shard.compact("verdicts", Verdict, verdicts)
+    if verdicts:
+        shard.compact("verdicts", Verdict, verdicts)
     by_source: dict[str, Counter[str]] = {}
     by_model: dict[str, Counter[str]] = {}
     for request in shard.requests():

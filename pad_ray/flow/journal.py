@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 from pad_ray.flow.segments import Uploads, appended
 from pad_ray.storage import Storage, from_row, to_row
 
+REWRITING = -1
+"""The round, so to speak, in which the teacher rewrites problems, before it is asked about any."""
 FSYNC_S = 2.0
 _RESERVED = b'{"reserved":'
 """How a reservation begins."""
@@ -54,6 +56,11 @@ def decode(kind: type[Row], line: str | bytes) -> Row:
     return from_row(kind, json.loads(line))
 
 
+def round_folder(round_: int) -> str:
+    """The folder of a round in a run."""
+    return "augment" if round_ == REWRITING else f"round-{round_}"
+
+
 def shard_name(shard: int) -> str:
     """File name of a shard, without suffix."""
     return f"shard-{shard:05d}"
@@ -61,7 +68,7 @@ def shard_name(shard: int) -> str:
 
 def journal_folder(round_: int, noun: str, shard: int) -> str:
     """Where the journals of one shard of `samples` or `verdicts` lie."""
-    return f"round-{round_}/{noun}/journal/{shard_name(shard)}"
+    return f"{round_folder(round_)}/{noun}/journal/{shard_name(shard)}"
 
 
 class JournalWriter:

@@ -12,8 +12,8 @@ from itertools import zip_longest
 from typing import Any
 
 from pad_ray.errors import ProblemError, RecipeError
-from pad_ray.flow.expanding import StudentRequests, TeacherRequests, check_exemplars, digest
-from pad_ray.flow.journal import shard_name
+from pad_ray.flow.expanding import RewriteRequests, StudentRequests, TeacherRequests, check_exemplars, digest
+from pad_ray.flow.journal import REWRITING, round_folder, shard_name
 from pad_ray.flow.shard import Shard
 from pad_ray.flow.spending import cost_sentences
 from pad_ray.problems import Intake, left_out, take_in
@@ -21,15 +21,16 @@ from pad_ray.problems.decontamination import RUN
 from pad_ray.recipe import Recipe
 from pad_ray.records import Problem, Request
 from pad_ray.run import Run
-from pad_ray.teacher.money import Outlook, outlook
+from pad_ray.teacher.money import Outlook, longer, outlook
 from pad_ray.teacher.recorded import RecordedTeacher
+from pad_ray.thoughts.rewriting import MOST_BYTES
 
 SHARD_SIZE = 1000
 
 
 def shards(run: Run, round_: int) -> list[Shard]:
     """The shards of a planned round."""
-    names = run.storage.names(f"round-{round_}/requests", ".parquet")
+    names = run.storage.names(f"{round_folder(round_)}/requests", ".parquet")
     return [Shard(str(run.storage), round_, number) for number in range(len(names))]
 
 
@@ -45,14 +46,14 @@ def plan(run: Run, round_: int) -> None:
         recording = _recording(run.recipe) if round_ == 0 else None
         asking = StudentRequests(run, round_) if round_ else TeacherRequests(run.recipe, recording)
         cut = run.storage.names("problems/train", ".parquet")
-        run.storage.delete(f"round-{round_}/requests")
+        run.storage.delete(f"{round_folder(round_)}/requests")
         left = _refine_limit(run) if round_ else None
         unasked, looks, later = 0, defaultdict[str, Outlook](Outlook), defaultdict[str, Outlook](Outlook)
         for number, name in enumerate(cut):
-            rows = run.storage.read_rows(name, Problem)
+            # New problems that nothing was agreed on have no answer.
+            rows = [problem for problem in run.storage.read_rows(name, Problem) if problem.answer]
             if left is not None:
-                # Each shard gives its part, in the order of hashes, so that the limit favours no shard and no source.
-                rows = sorted(rows, key=lambda problem: digest(problem.problem_id))[: -(-left // (len(cut) - number))]
+                rows = _share(rows, left, len(cut) - number)
                 left -= len(rows)
             if recording:
                 for problem in rows:
@@ -73,11 +74,41 @@ def plan(run: Run, round_: int) -> None:
         if recording and stage.new == 0:  # any other teacher is asked about every problem
             raise _no_replies(run, recording)
         stage.counts["unasked"] = unasked
-        for key, said in {"outlook": looks, "outlook_later": later}.items():
+        rewriting = _plan_rewriting(run, cut) if round_ == 0 and run.recipe.augment.kinds else {}
+        for key, said in {"outlook": looks, "outlook_later": later, "outlook_augment": rewriting}.items():
             stage.counts[key] = {model: look._asdict() for model, look in said.items()}
         if recording:
             known = {row.problem_id for name in cut for row in run.storage.read_rows(name, Problem)}
             stage.counts["unmatched_replies"] = recording.unmatched(known)
+
+
+def _plan_rewriting(run: Run, cut: list[str]) -> dict[str, Outlook]:
+    """Write the requests for new problems; returns what they and the programs of the new problems should take."""
+    settings, rewriting, asking = run.recipe.augment, RewriteRequests(run.recipe), TeacherRequests(run.recipe)
+    looks = defaultdict[str, Outlook](Outlook)
+    left = settings.limit
+    run.storage.delete(round_folder(REWRITING))
+    for number, name in enumerate(cut):
+        rows = run.storage.read_rows(name, Problem)
+        if left is not None:
+            rows = _share(rows, left, len(cut) - number)
+            left -= len(rows)
+        requests = [request for problem in rows for request in rewriting.requests(problem)]
+        run.storage.write_rows(Shard(str(run.storage), REWRITING, number).file("requests"), Request, requests)
+        for request in requests:
+            looks[request.model] = looks[request.model].plus(outlook(request))
+        for problem in rows:
+            # Nobody knows the new problems yet: like their parents, and at the worst as long as they may be.
+            for request in asking.requests(problem, range(settings.votes)):
+                vote = longer(outlook(request), MOST_BYTES)
+                for _ in range(len(settings.kinds) * settings.per_problem):
+                    looks[request.model] = looks[request.model].plus(vote)
+    return looks
+
+
+def _share(rows: list[Problem], left: int, shards_left: int) -> list[Problem]:
+    """A shard's part of a limit, in the order of hashes, so that the limit favours no shard and no source."""
+    return sorted(rows, key=lambda problem: digest(problem.problem_id))[: -(-left // shards_left)]
 
 
 def _refine_limit(run: Run) -> int | None:
@@ -87,7 +118,7 @@ def _refine_limit(run: Run) -> int | None:
 
 def _plan_problems(run: Run) -> dict[str, Any]:
     recipe = run.recipe
-    suites = {name: _read(f"problems.eval.{name}", uri, name) for name, uri in recipe.problems.eval.items()}
+    suites = _suites(recipe)
     asked: dict[str, int] = {}
     for name, suite in suites.items():
         rows = _interleaved(suite.problems)[: recipe.evaluate.limit]
@@ -106,6 +137,15 @@ def _plan_problems(run: Run) -> dict[str, Any]:
         "sources": dict(Counter(problem.source for problem in train.problems)),
         "suites": {name: {"problems": asked[name], "dropped": dict(+s.dropped)} for name, s in suites.items()},
     }
+
+
+def evaluation_problems(recipe: Recipe) -> list[Problem]:
+    """Every problem of every suite, whether it is asked or not. Raises ProblemError."""
+    return [problem for suite in _suites(recipe).values() for problem in suite.problems]
+
+
+def _suites(recipe: Recipe) -> dict[str, Intake]:
+    return {name: _read(f"problems.eval.{name}", uri, name) for name, uri in recipe.problems.eval.items()}
 
 
 def _interleaved(problems: Sequence[Problem]) -> list[Problem]:

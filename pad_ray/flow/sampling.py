@@ -12,6 +12,8 @@ from pad_ray.flow.batching import ask_in_batches
 from pad_ray.flow.cluster import plain_errors
 from pad_ray.flow.engines import ask_engines
 from pad_ray.flow.graph import compact, stream
+from pad_ray.flow.journal import REWRITING, round_folder
+from pad_ray.flow.labelling import label_all
 from pad_ray.flow.plan import shards
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.shard import Shard
@@ -20,6 +22,7 @@ from pad_ray.flow.students import teaching_student
 from pad_ray.flow.waves import plan_wave
 from pad_ray.manifest import Stage, StageName
 from pad_ray.run import Run
+from pad_ray.status import total_spend
 from pad_ray.students import local_student
 from pad_ray.teacher.vllm import check_gpus
 
@@ -29,33 +32,38 @@ _NOTHING: dict[str, Any] = {"sampled": 0, "judged": 0, "spend": {"usd": 0.0, "un
 def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool = True, judge: bool = True) -> None:
     """Sample and judge a planned round in one stream; or only the one, or only the other. Finished rows are kept.
 
-    With `teacher.until_correct` sampling needs the verdicts, so both are done, wave after wave.
+    With `teacher.until_correct` sampling needs the verdicts, so both are done, wave after wave. The rewriting of
+    problems is a round of its own before round 0, and only sampled.
     """
-    teacher = run.recipe.teacher
+    teacher, asks = run.recipe.teacher, sample and round_ <= 0
     waves = sample and round_ == 0 and teacher.until_correct is not None
     judge = judge or waves
     names: dict[StageName, bool] = {"sample": sample, "judge": judge}
     wanted: list[StageName] = [name for name, asked in names.items() if asked]
-    if all(run.done(round_, name) for name in wanted):
+    if round_ == REWRITING:
+        wanted = ["rewrite"]
+    of = max(round_, 0)
+    if all(run.done(of, name) for name in wanted):
         return
-    run.require(round_, "plan" if sample else "sample")
-    if sample and round_ == 0 and teacher.kind == "hf":
+    run.require(of, "plan" if sample else "sample")
+    if asks and teacher.kind == "hf":
         # Here, where its progress is seen and its errors are plain; on other machines the samplers fetch it again.
         local_student(teacher.model, say=reporter.say, key="teacher.model")
-    if sample and round_ == 0 and teacher.kind == "vllm":
+    if asks and teacher.kind == "vllm":
         check_gpus(teacher, ray.cluster_resources())
     cut = shards(run, round_)
     with plain_errors(), ExitStack() as stack:
-        stages = [stack.enter_context(run.stage(round_, name)) for name in wanted]
-        before = _compacted(cut) if run.storage.exists(f"round-{round_}/samples") else _NOTHING
+        stages = [stack.enter_context(run.stage(of, name)) for name in wanted]
+        before = _compacted(cut) if run.storage.exists(f"{round_folder(round_)}/samples") else _NOTHING
+        elsewhere = total_spend(stage.counts for stage in run.manifest.stages if stage not in stages)
         # These write their samples before the judges begin.
-        apart = sample and round_ == 0 and teacher.kind in ("batch", "vllm")
-        with reporter.bar(f"round {round_}: {' + '.join(wanted)}", 0, "samples") as bar:
+        apart = asks and teacher.kind in ("batch", "vllm")
+        with reporter.bar(f"round {of}: {' + '.join(wanted)}", 0, "samples") as bar:
             outcomes = Counter[str]()
             meter: Meter | None = None
             governor = None
-            if sample and round_ == 0 and teacher.kind == "openai":
-                governor = start_governor(run, _committed(before))
+            if asks and teacher.kind == "openai":
+                governor = start_governor(run, _committed(elsewhere, before))
 
             def count(rows: list[str]) -> None:
                 outcomes.update(rows)
@@ -68,11 +76,13 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
                 todo = planned - after["judged" if judge else "sampled"]
                 bar.total(outcomes.total() + todo)
                 if governor:
-                    meter = Meter(governor, after["spend"]["usd"], planned - after["sampled"])
+                    meter = Meter(governor, elsewhere["usd"] + after["spend"]["usd"], planned - after["sampled"])
                     if said := left_sentence(after, planned - after["sampled"]):
                         reporter.say(f"  {said}")
                 if apart and teacher.kind == "batch":
-                    stop = ask_in_batches(run, at_work, planned - after["sampled"], _committed(after), reporter)
+                    stop = ask_in_batches(
+                        run, at_work, planned - after["sampled"], _committed(elsewhere, after), reporter
+                    )
                 elif apart:
                     ask_engines(at_work, teacher, planned - after["sampled"], reporter)
                 if judge or not apart:
@@ -96,7 +106,13 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
                     if at_work:
                         reporter.say(f"  {wave.problems:,} problems without a correct program are asked again")
                     if at_work and governor:
-                        ray.get(governor.start_over.remote(_committed(after)))
+                        ray.get(governor.start_over.remote(_committed(elsewhere, after)))
+            if judge and round_ == 0 and not stop and run.recipe.augment.kinds:
+                base = shards(run, REWRITING)
+                labels = label_all(base, cut[len(base) :], run.recipe.augment.agree)
+                after = _compacted(cut)
+                _record(stages[-1], before, after)
+                stages[-1].counts["labels"] = labels
         run.manifest.facts["sandbox"] = sorted(after["levels"])
         if layers:
             run.manifest.facts["sandbox_layers"] = sorted(layers)
@@ -104,16 +120,16 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
             raise stop.error()
 
 
-def _committed(counts: dict[str, Any]) -> float:
-    """Dollars that are spent, or may be."""
-    return counts["spend"]["usd"] + counts["spend"]["unsettled"]
+def _committed(elsewhere: dict[str, Any], counts: dict[str, Any]) -> float:
+    """Dollars that are spent, or may be, in other stages and in this one."""
+    return sum(spend["usd"] + spend["unsettled"] for spend in (elsewhere, counts["spend"]))
 
 
 def _record(stage: Stage, before: dict[str, Any], after: dict[str, Any]) -> None:
-    key = {"sample": "sampled", "judge": "judged"}[stage.stage]
+    key, work = ("judged", "judge") if stage.stage == "judge" else ("sampled", "sample")
     stage.reused, stage.new = before[key], after[key] - before[key]
-    shared = {"transient": after["transient"], "workers": {stage.stage: after["workers"][stage.stage]}}
-    if stage.stage == "sample":
+    shared = {"transient": after["transient"], "workers": {work: after["workers"][work]}}
+    if work == "sample":
         stage.counts = {**shared, "spend": after["spend"]}
     else:
         stage.counts = {

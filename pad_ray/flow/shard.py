@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from pad_ray.flow.journal import JournalReader, Reservation, decode, encode, journal_folder, shard_name
+from pad_ray.flow.journal import JournalReader, Reservation, decode, encode, journal_folder, round_folder, shard_name
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Problem, Request, Sample, Verdict
 from pad_ray.storage import Storage
@@ -32,12 +32,20 @@ class Shard:
 
     def file(self, noun: str) -> str:
         """The parquet file of a noun (`requests`, `samples`, `verdicts`, `examples`)."""
-        return f"round-{self.round}/{noun}/{shard_name(self.number)}.parquet"
+        return f"{round_folder(self.round)}/{noun}/{shard_name(self.number)}.parquet"
+
+    @property
+    def problems_file(self) -> str:
+        """The parquet file of its problems, which all rounds share."""
+        return f"problems/train/{shard_name(self.number)}.parquet"
 
     def problems(self) -> dict[str, Problem]:
         """The shard's training problems by id."""
-        rows = self.storage.read_rows(f"problems/train/{shard_name(self.number)}.parquet", Problem)
-        return {problem.problem_id: problem for problem in rows}
+        return {problem.problem_id: problem for problem in self.storage.read_rows(self.problems_file, Problem)}
+
+    def write_problems(self, problems: Iterable[Problem]) -> None:
+        """Write them."""
+        self.storage.write_rows(self.problems_file, Problem, problems)
 
     def requests(self) -> list[Request]:
         """Everything that was planned."""
@@ -78,7 +86,7 @@ class Shard:
 
     @property
     def _unsettled_file(self) -> str:
-        return f"round-{self.round}/samples/unsettled/{shard_name(self.number)}.jsonl"
+        return f"{round_folder(self.round)}/samples/unsettled/{shard_name(self.number)}.jsonl"
 
     def compact_samples(self, samples: Mapping[str, Sample]) -> list[Reservation]:
         """Compact the samples; returns the unsettled calls, which are kept beside them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from pad_ray.errors import RecipeError
@@ -15,6 +16,8 @@ from pad_ray.teacher.money import COMPLETION_SHARE, Outlook, dollars, price_of
 
 ASKED_EVERY_S = 1.0
 """Seconds between questions to the governor."""
+OUTLOOKS = ("outlook", "outlook_later", "outlook_augment")
+"""What the plan counts, by model: the first requests, those of later waves, and those for new problems."""
 MEASURED = 20
 """Replies after which their mean says more than the plan's estimate."""
 
@@ -28,19 +31,21 @@ def cost_sentences(recipe: Recipe, counts: dict[str, Any]) -> list[str]:
     if teacher.kind in ("recorded", "student"):
         return []
     prices = {one.model: price_of(one.price) for one in teacher.members}
-    looks, later = _looks(counts, "outlook"), _looks(counts, "outlook_later")
-    look = _total(looks)
+    looks, later, made = (_looks(counts, key) for key in OUTLOOKS)
+    look = _total([looks])
     said = (
         f"expected: about {look.prompt_tokens:,.0f} prompt and {look.completion_tokens:,.0f} completion tokens (taking"
         f" {COMPLETION_SHARE:.0%} of max_tokens for a reply)"
     )
     if teacher.kind not in PAID:
         return [f"{said}, on machines of your own"]
-    again = _total(later).requests
-    more = f"problems without a correct program are asked again, up to {again:,} requests more" if again else ""
+    again, new = _total([later]).requests, _total([made]).requests
+    more = [f"problems without a correct program are asked again, up to {again:,} requests more"] if again else []
+    if new:
+        more.append(f"new problems and their programs take up to {new:,} requests more")
     if unknown := [model for model, price in prices.items() if not price.known]:
         of = f" of {', '.join(unknown)}" if len(prices) > 1 else ""
-        return [f"{said}; cost unknown, for teacher.price{of} is unknown_ok", *([more] if more else [])]
+        return [f"{said}; cost unknown, for teacher.price{of} is unknown_ok", *more]
     usd = sum(one.usd(prices[model]) for model, one in looks.items())
     most = sum(one.most_usd(prices[model]) for model, one in looks.items())
     sentences = [f"{said}, about {dollars(usd)}; at most {dollars(most)} if no call must be repeated"]
@@ -48,8 +53,10 @@ def cost_sentences(recipe: Recipe, counts: dict[str, Any]) -> list[str]:
         shares = (f"{m} {one.requests:,} requests, about {dollars(one.usd(prices[m]))}" for m, one in looks.items())
         sentences.append(f"by the mixture: {'; '.join(shares)}")
     if more:
-        most += sum(one.most_usd(prices[model]) for model, one in later.items())
-        sentences.append(f"{more}: at most {dollars(most)} in all")
+        usd += sum(one.usd(prices[model]) for model, one in made.items())
+        most += sum(one.most_usd(prices[model]) for found in (later, made) for model, one in found.items())
+        about = f"about {dollars(usd)} with the new problems, " if new else ""
+        sentences.append(f"{', and '.join(more)}: {about}at most {dollars(most)} in all")
     cap = teacher.budget_usd
     if cap is not None and usd > cap:
         share = f"{cap / usd:.0%}"
@@ -76,8 +83,7 @@ def start_governor(run: Run, committed_usd: float) -> Any:
     from pad_ray.flow.governing import GovernorActor
 
     teacher, plan = run.recipe.teacher, run.manifest.find(0, "plan")
-    looks = [_total(_looks(plan.counts, key)) for key in ("outlook", "outlook_later")] if plan else []
-    largest = max((look.largest_call for look in looks), default=0)
+    largest = _total([_looks(plan.counts, key) for key in OUTLOOKS]).largest_call if plan else 0
     if teacher.tokens_per_minute is not None and largest > teacher.tokens_per_minute:
         raise RecipeError(
             f"teacher.tokens_per_minute: {teacher.tokens_per_minute:,} is less than a single call may take"
@@ -124,8 +130,9 @@ def _looks(counts: dict[str, Any], key: str) -> dict[str, Outlook]:
     return {model: Outlook(**look) for model, look in counts.get(key, {}).items()}
 
 
-def _total(looks: dict[str, Outlook]) -> Outlook:
+def _total(found: Iterable[dict[str, Outlook]]) -> Outlook:
     total = Outlook()
-    for look in looks.values():
-        total = total.plus(look)
+    for looks in found:
+        for look in looks.values():
+            total = total.plus(look)
     return total

@@ -49,7 +49,9 @@ def next_wave(
     waves = (
         asking.next_wave(problems[problem_id], len(ids))
         for problem_id, ids in by_problem.items()
-        if _unsolved([samples.get(id_) for id_ in ids], [verdicts.get(id_) for id_ in ids])
+        # Of new problems nobody knows which programs are correct.
+        if problems[problem_id].answer
+        and _unsolved([samples.get(id_) for id_ in ids], [verdicts.get(id_) for id_ in ids])
     )
     return [wave for wave in waves if wave]
 

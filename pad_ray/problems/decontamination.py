@@ -47,6 +47,11 @@ class EvaluationRuns:
         return Sharing.TEMPLATE if tasks else Sharing.NOTHING
 
 
+def normal(question: str) -> str:
+    """A question as two are compared whole: case and spaces do not count."""
+    return " ".join(question.split()).casefold()
+
+
 def runs(question: str) -> set[int]:
     """A hash of every run of words in a question; valid within this process only."""
     words = _WORD.findall(question.casefold())

@@ -12,7 +12,7 @@ from typing import Any
 
 from pad_ray.errors import ProblemError
 from pad_ray.jsonl import row_id
-from pad_ray.problems.decontamination import RUN, EvaluationRuns, Sharing
+from pad_ray.problems.decontamination import RUN, EvaluationRuns, Sharing, normal
 from pad_ray.problems.sources import rows
 from pad_ray.records import Problem, Step
 
@@ -62,13 +62,13 @@ def take_in(
     runs = EvaluationRuns(exclude)
     ids: dict[str, str] = {}
     answers: dict[str, str] = {}
-    held_out = {_normal(problem.question) for problem in exclude}
+    held_out = {normal(problem.question) for problem in exclude}
     read = 0
     for uri in uris:
         for place, row in rows(uri):
             read += 1
             problem = to_problem(row, place, split, uri)
-            question = _normal(problem.question)
+            question = normal(problem.question)
             if not problem.answer:
                 dropped["no_answer"] += 1
             elif question in held_out:
@@ -79,7 +79,7 @@ def take_in(
                     hint="Give each problem its own id, or none: then it is made from the content.",
                 )
             elif question in answers:
-                same = answers[question] == _normal(problem.answer)
+                same = answers[question] == normal(problem.answer)
                 dropped["duplicate" if same else "conflicting_answer"] += 1
             elif (sharing := runs.sharing(problem)) is Sharing.TEXT:
                 dropped["shares_13_gram"] += 1
@@ -87,7 +87,7 @@ def take_in(
                 dropped["over_limit"] += 1
             else:
                 ids[problem.problem_id] = question
-                answers[question] = _normal(problem.answer)
+                answers[question] = normal(problem.answer)
                 problems.append(problem)
                 overlap += sharing is Sharing.TEMPLATE
     if not problems:
@@ -150,10 +150,6 @@ def _step(step: Any, place: str) -> Step:
 
 def _content_id(question: str, answer: str) -> str:
     return hashlib.sha256(json.dumps([question, answer]).encode()).hexdigest()[:16]
-
-
-def _normal(text: str) -> str:
-    return " ".join(text.split()).casefold()
 
 
 def _nothing_left(split: str, uris: list[str], read: int, dropped: Counter[str]) -> ProblemError:

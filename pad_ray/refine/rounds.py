@@ -12,6 +12,7 @@ from typing import Any
 from pad_ray.errors import UsageError
 from pad_ray.evaluate.asking import draw_exemplars
 from pad_ray.evaluate.run import EvaluateJob, evaluate_all, summary_of
+from pad_ray.flow.augmenting import augment
 from pad_ray.flow.calibrate import calibrate
 from pad_ray.flow.curating import curate
 from pad_ray.flow.plan import plan
@@ -29,6 +30,7 @@ def distill(run: Run, reporter: Reporter) -> None:
     """Every stage of every round of the recipe."""
     for round_ in range(run.recipe.refine.rounds + 1):
         plan(run, round_)
+        augment(run, reporter)
         sample_and_judge(run, round_, reporter)
         curate(run, round_, reporter)
         if round_ == 0 and run.recipe.evaluate.baselines:

@@ -118,6 +118,13 @@ def outlook(request: Request) -> Outlook:
     return Outlook(1, characters / CHARS_PER_TOKEN, reply, most, request.max_tokens, most + request.max_tokens)
 
 
+def longer(look: Outlook, most_bytes: int) -> Outlook:
+    """Of a request whose prompt may turn out longer by so many bytes; what is expected stays."""
+    return look._replace(
+        most_prompt_tokens=look.most_prompt_tokens + most_bytes, largest_call=look.largest_call + most_bytes
+    )
+
+
 def most_prompt_tokens(request: Request) -> int:
     """Upper bound: every token is at least one byte, and a chat template adds its marks."""
     text = sum(len(message.content.encode(errors="backslashreplace")) for message in request.messages)
