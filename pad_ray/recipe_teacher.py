@@ -91,7 +91,7 @@ class Teacher(Section):
     provider's batch API, slower and cheaper; hf: a chat model of transformers in our own processes, on GPUs where there
     are some; vllm: a chat model in vLLM, which gets an environment of its own and needs GPUs."""
     path: str | list[str] = Field(default_factory=list[str])
-    """Recording files (.jsonl or .jsonl.gz), for kind recorded."""
+    """Recording files (.jsonl or .jsonl.gz, also at s3://), for kind recorded."""
     base_url: str = ""
     """Endpoint, up to and with /v1, for kinds openai and batch; empty: OPENAI_BASE_URL, else OpenAI's own."""
     model: str = ""

@@ -12,6 +12,7 @@ import os
 import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,10 +64,12 @@ class EndpointSampler:
         samples = {id_: row for id_, row in known.items() if settled(row)}
         todo = [request for request in requests if request.sample_id not in samples]
         try:
-            async for sample in teacher.sample(todo, lambda *call: self._reserve(shard.number, *call)):
-                row = carrying(replace(sample, worker=self._worker), known.get(sample.sample_id))
-                self._journal.append(shard.number, row)
-                samples[row.sample_id] = row
+            # Closed at once where this slice ends early, so that its calls end with it.
+            async with aclosing(teacher.sample(todo, lambda *call: self._reserve(shard.number, *call))) as replies:
+                async for sample in replies:
+                    row = carrying(replace(sample, worker=self._worker), known.get(sample.sample_id))
+                    self._journal.append(shard.number, row)
+                    samples[row.sample_id] = row
         except (BudgetReached, TeacherError):
             self._stopped = True
             await self._allowance.tell()  # before this actor can end

@@ -9,11 +9,15 @@ dropped     it does not exist, or was refused as a whole; its requests go into a
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from pad_ray.errors import TeacherError
 from pad_ray.flow.journal import REWRITING, round_folder, shard_name
 from pad_ray.storage import Storage
+from pad_ray.teacher.batch import Unanswered
 
 State = Literal["intended", "created", "fetched", "dropped"]
 
@@ -88,9 +92,26 @@ class Memory:
         """Nothing more will come of it."""
         self._keep(replace(part, state=state, asked={}))
 
+    def file(self, part: Part) -> str:
+        """Where a part is kept."""
+        return f"{self._folder}/{shard_name(part.shard)}.part-{part.number:04d}.json"
+
+    @contextmanager
+    def mended(self, part: Part) -> Iterator[None]:
+        """What the provider refuses to say of a batch stops the run: only its user knows whether it is gone."""
+        try:
+            yield
+        except Unanswered:
+            raise
+        except TeacherError as error:
+            told = (
+                f"If the batch is gone for good, delete {self._storage.where(self.file(part))}: its requests are then"
+            )
+            mend = f"{error.hint} {told} asked again, and paid again if it was billed."
+            raise TeacherError(error.message, hint=mend) from None
+
     def _keep(self, part: Part) -> Part:
-        name = f"{self._folder}/{shard_name(part.shard)}.part-{part.number:04d}.json"
-        self._storage.write(name, json.dumps(asdict(part)).encode())
+        self._storage.write(self.file(part), json.dumps(asdict(part)).encode())
         if part.open:
             self.open[part.shard, part.number] = part
         else:

@@ -187,7 +187,7 @@ class BatchAsking:
         for key, part in [*self._memory.open.items()]:
             if part.state != "created":
                 continue
-            with self._patiently():
+            with self._patiently(), self._memory.mended(part):
                 batch = self._seen[key] = self._client.look(part.batch_id)
                 if not batch.ended:
                     continue

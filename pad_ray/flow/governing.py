@@ -54,6 +54,11 @@ class GovernorActor:
         return self._governor.spend(), self._governor.stop
 
 
+def governor_gone() -> Stop:
+    """Why nothing more may start when that actor has died."""
+    return Stop("teacher", "the actor that holds the run's budget and rates has died.", "The same command resumes.")
+
+
 class LeasedAllowance:
     """The limits of the whole run, as one sampler sees them. Lives in one event loop; see Allowance."""
 
@@ -110,10 +115,9 @@ class LeasedAllowance:
             report = self._share.report(time.monotonic(), [call for call, _ in self._waiting])
             try:
                 grant = await self._exchange(report)
-            except RayError as error:
+            except RayError:
                 # Without it nobody may spend anything.
-                told = f"the run's governor is gone ({type(error).__name__})."
-                grant = Grant(0.0, 0.0, 0.0, 0.0, 1, False, Stop("teacher", told, "The same command resumes."))
+                grant = Grant(0.0, 0.0, 0.0, 0.0, 1, False, governor_gone())
             self._share.accept(grant, time.monotonic())
         self._on_concurrency(grant.concurrency)
         self._start_waiting()

@@ -55,7 +55,7 @@ def stream(
     context.wait_for_min_actors_s = 120
     root, round_ = shards[0].root, shards[0].round
     # Actors have other working folders than this process.
-    paths = [str(Path(path).absolute()) for path in map(resolve_uri, recipe.teacher.paths)]
+    paths = [path if "://" in path else str(Path(path).absolute()) for path in map(resolve_uri, recipe.teacher.paths)]
     model = recipe.teacher.model
     if recipe.teacher.kind == "hf" and Path(model).is_dir():
         model = str(Path(model).absolute())

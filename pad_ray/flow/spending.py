@@ -121,8 +121,14 @@ class Meter:
 
     def _ask(self) -> None:
         import ray
+        from ray.exceptions import RayActorError
 
-        self._spend, self._stop = ray.get(self.governor.state.remote())
+        from pad_ray.flow.governing import governor_gone
+
+        try:
+            self._spend, self._stop = ray.get(self.governor.state.remote())
+        except RayActorError:
+            self._stop = governor_gone()
         self._asked = time.monotonic()
 
 

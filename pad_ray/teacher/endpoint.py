@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -82,7 +82,7 @@ class EndpointTeacher:
         """Close the connections."""
         await self._client.close()
 
-    async def sample(self, requests: Iterable[Request], reserved: Reserved | None = None) -> AsyncIterator[Sample]:
+    async def sample(self, requests: Iterable[Request], reserved: Reserved | None = None) -> AsyncGenerator[Sample]:
         """Yield exactly one Sample per Request, in finishing order.
 
         `reserved` is told before the calls what they may cost; after it was called for a request, its Sample follows

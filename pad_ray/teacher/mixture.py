@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Protocol
 
 from pad_ray.errors import PadRayError, TeacherError
@@ -14,7 +14,7 @@ from pad_ray.teacher.bill import Reserved
 class Endpoint(Protocol):
     """One of them; see EndpointTeacher."""
 
-    def sample(self, requests: Iterable[Request], reserved: Reserved | None = None) -> AsyncIterator[Sample]:
+    def sample(self, requests: Iterable[Request], reserved: Reserved | None = None) -> AsyncGenerator[Sample]:
         """Yield exactly one Sample per Request that was asked."""
         ...
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pad_ray.errors import ProblemError, RecordingError
 from pad_ray.jsonl import json_lines, row_id
 from pad_ray.records import Problem, Request, Sample
-from pad_ray.storage import resolve_uri
+from pad_ray.storage import local_copy, resolve_uri
 
 _IDS = ("problem_id", "gsm8k_id", "question_id")
 _TEXTS = ("text", "raw", "program")
@@ -44,7 +43,7 @@ class RecordedTeacher:
         self._replies: dict[str, list[Reply]] = defaultdict(list)
         for path in paths:
             try:
-                for place, row in json_lines(Path(resolve_uri(path))):
+                for place, row in json_lines(local_copy(resolve_uri(path))):
                     problem_id, reply = _reply(row, place)
                     self._replies[problem_id].append(reply)
             except ProblemError as error:

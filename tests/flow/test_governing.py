@@ -112,7 +112,7 @@ def test_without_its_governor_a_sampler_starts_nothing() -> None:
         raise ActorDiedError
 
     async def work() -> None:
-        with pytest.raises(TeacherError, match="governor is gone"):
+        with pytest.raises(TeacherError, match="has died"):
             await LeasedAllowance("a", gone, lambda _: None).reserve(0.1, 100)
 
     run(work())

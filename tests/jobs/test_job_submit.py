@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,31 +24,34 @@ SMALL = [
     "refine.rounds=0",
     "evaluate.baselines=[]",
 ]
-# A head of our own with the Jobs server; `ray stop` would end every Ray on the machine, so it ends with its input.
-HEAD = """
-import sys, ray
-context = ray.init(address="local", num_cpus=8, include_dashboard=True, dashboard_port=0, log_to_driver=False,
-                   object_store_memory=200 << 20, _temp_dir=sys.argv[1])
-print(context.dashboard_url, flush=True)
-sys.stdin.read()
-"""
 
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[dict[str, str]]:
     """Environment in which `ray job` reaches a running head."""
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    dashboard, agent = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="prj_", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        command = [sys.executable, "-c", HEAD, folder]
-        with subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout and process.stdin
-            address = process.stdout.readline().strip()
-            assert address, "the head did not start"
-            yield environment | {"RAY_API_SERVER_ADDRESS": f"http://{address}"}
-            process.stdin.close()
+        # In the foreground it ends with its process; `ray stop` would end every Ray on the machine.
+        command = [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=8", "--port=0"),
+            *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"),
+            # Its usual port belongs to any other Ray on this machine, and a head without it takes no jobs.
+            f"--dashboard-agent-listen-port={agent}",
+            *(f"--object-store-memory={200 << 20}", f"--temp-dir={folder}", "--disable-usage-stats"),
+        ]
+        log = Path(folder, "head.log")
+        with log.open("wb") as out, subprocess.Popen(command, env=environment, stdout=out, stderr=out) as process:
+            yield environment | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}
+            process.terminate()
             process.wait(timeout=60)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
 
 
 def submit(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -58,12 +62,12 @@ def submit(environment: dict[str, str], *arguments: str) -> subprocess.Completed
     ]
     # The head takes jobs only when its agent has started, some seconds after its address is known; until then it
     # refuses them in several ways.
-    for _ in range(30):
+    give_up = time.monotonic() + 120
+    while True:
         result = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=REPO, timeout=280)
-        if "submitted successfully" in result.stdout + result.stderr:
-            break
+        if "submitted successfully" in result.stdout + result.stderr or time.monotonic() > give_up:
+            return result
         time.sleep(2)
-    return result
 
 
 @pytest.mark.timeout(600)
