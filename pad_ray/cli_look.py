@@ -137,7 +137,7 @@ def _print_sample(whole: Whole) -> None:
     round_ = f"round {whole.round}" if whole.round >= 0 else "rewriting"
     part(request.sample_id, f"{round_}, sample {request.k} of problem {whole.problem.problem_id}")
     part("Question", whole.problem.question)
-    part("Expected answer", whole.problem.answer or "(nobody knows it: its programs did not agree)")
+    part("Expected answer", whole.problem.answer or "(a new problem: none was agreed on so far)")
     for message in request.messages:
         if message.content.strip() != whole.problem.question.strip():
             part(f"Prompt ({message.role})", message.content)

@@ -82,6 +82,8 @@ def show(run_dir: str | Path, sample_id: str) -> Whole:
         said = f"It was not judged yet: `{_stage('judge', shard)}` does that, or `pad-ray distill`."
     elif curated is None or curated.state != "done":
         chance = "" if verdict.outcome is Outcome.CORRECT or shard.round else " It will become none: it is not correct."
+        if verdict.outcome is Outcome.OK:
+            chance = " Its problem is new, and no answer was agreed on so far."
         said = f"Its round was not curated yet, so there are no examples.{chance}"
     elif examples:
         said = _became(storage, recipe, shard.round, examples, trained)
@@ -122,10 +124,13 @@ def _rewritten(shard: Shard, request: Request, sample: Sample | None) -> str:
     """What a reply to the rewriting of a problem became."""
     if sample is None:
         return "It was planned, and nobody was asked yet."
+    if sample.error:
+        return "The call failed, so there is no new problem."
     new_id = request.sample_id.rpartition("#")[0]
-    count = sum(1 for _ in _shards(shard.storage, REWRITING))
-    made = Shard(shard.root, 0, shard.number + count)
-    problem = made.problems().get(new_id) if shard.storage.exists(made.problems_file) else None
+    made = Shard(shard.root, 0, shard.number + sum(1 for _ in _shards(shard.storage, REWRITING)))
+    if not shard.storage.exists(made.file("requests")):
+        return "New problems were not taken out of the replies yet: `pad-ray sample …` does that."
+    problem = made.problems().get(new_id)
     if problem is None:
         kind = (made_by(new_id) or ("", ""))[1]
         _, reason = read_rewriting(

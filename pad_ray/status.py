@@ -53,10 +53,13 @@ def total_spend(counts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def augmented_counts(counts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """By kind what became of the rewriting: asked, kept, and of those kept labelled; the rest by reason."""
+    """What became of the rewriting, by kind: asked, kept, labelled, examples made of it; the rest by reason.
+
+    `counts` are those of all stages, in their order.
+    """
     total: dict[str, dict[str, int]] = {}
     for one in counts:
-        for key in ("augmented", "labels"):
+        for key in ("augmented", "labels", "new_examples"):
             for kind, found in one.get(key, {}).items():
                 total.setdefault(kind, {}).update(found)
     return total

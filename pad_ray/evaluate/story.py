@@ -27,6 +27,7 @@ from pad_ray.outcomes import Outcome
 from pad_ray.records import Problem, Verdict
 from pad_ray.status import augmented_counts
 from pad_ray.storage import Storage
+from pad_ray.thoughts.rewriting import made_by
 
 SHOWN = {Outcome.CORRECT: 3}
 """Programs shown of an outcome; of every other outcome, one."""
@@ -170,6 +171,8 @@ def _round(storage: Storage, number: int, manifest: Mapping[str, Any]) -> Round:
     outcomes, shown, levels, chosen = Counter[Outcome](), Counter[Outcome](), set[str](), list[Verdict]()
     wanted: set[str] = set()
     for verdict in storage.scan_rows(f"round-{number}/verdicts", Verdict):
+        if number == 0 and made_by(_problem_id(verdict)):
+            continue  # a vote on a new problem says nothing of how often the teacher is right
         outcomes[verdict.outcome] += 1
         levels.add(verdict.sandbox)
         # Rare outcomes are shown whatever their problem; several correct programs are of different ones.
@@ -182,6 +185,11 @@ def _round(storage: Storage, number: int, manifest: Mapping[str, Any]) -> Round:
     # Until curation has counted what it kept, judging knows what was asked and correct.
     counts = _counts(manifest, number, "sample", "judge")
     by_source = curation.get("by_source") or counts.get("by_source", {})
+    if number == 0:
+        new = [source for source in by_source if made_by(source)]
+        made = sum(by_source[source].get("kept", 0) for source in new)
+        by_source = {source: row for source, row in by_source.items() if source not in new}
+        curation = {**curation, "kept": curation["kept"] - made} if made else curation
     by_model = counts.get("by_model", {})
     chosen.sort(key=lambda verdict: list(Outcome).index(verdict.outcome))
     problems = {

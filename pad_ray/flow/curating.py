@@ -23,6 +23,7 @@ from pad_ray.refine.on_policy import repairs
 from pad_ray.run import Run
 from pad_ray.sandbox import Sandbox
 from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts.rewriting import made_by
 
 
 def curate(run: Run, round_: int, reporter: Reporter) -> None:
@@ -50,7 +51,7 @@ def curate(run: Run, round_: int, reporter: Reporter) -> None:
             "by_origin": _total(parts, "by_origin"),
         }
         run.storage.write(f"round-{round_}/examples/summary.json", json.dumps(summary, indent=1).encode())
-        stage.counts, stage.new = summary, summary["kept"]
+        stage.counts, stage.new = {**summary, "new_examples": _new_examples(summary["by_source"])}, summary["kept"]
         if round_ == 0 and not summary["kept"]:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary["dropped"].items()))
             raise TrainError(
@@ -172,6 +173,16 @@ def _yields(run: Run, round_: int, kept: dict[str, int], repairs: dict[str, int]
         }
         for source, counts in sorted(by_source.items())
     }
+
+
+def _new_examples(by_source: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """Examples of problems that the teacher made, by kind."""
+    found: dict[str, dict[str, int]] = {}
+    for source, counts in by_source.items():
+        if made := made_by(source):
+            kind = found.setdefault(made[1], {"examples": 0})
+            kind["examples"] += counts["kept"]
+    return found
 
 
 def _total(parts: list[dict[str, Any]], key: str) -> dict[str, int]:
