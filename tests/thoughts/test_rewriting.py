@@ -50,9 +50,7 @@ def test_what_is_no_new_problem_is_told_by_its_reason(reply: str, finish: str, k
 
 
 def test_a_problem_that_speaks_of_answers_and_solutions_stays_whole() -> None:
-    question = (
-        "A lab has two bottles.\nSolution A is 20% acid, B 30%.\nNote that 2 l of each are mixed. What is it?"
-    )
+    question = "A lab has two bottles.\nSolution A is 20% acid, B 30%.\nNote that 2 l of each are mixed. What is it?"
     assert read_rewriting(question, "stop", "harder", ORIGINAL).question == question
 
 
