@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import random
 from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from pad_ray.curate.canonical import fingerprint
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe_refine import Refine
-from pad_ray.records import Problem
+from pad_ray.records import Example, Problem
 from pad_ray.refine.injection import RAISED, Mutant, broken, by_operator, injected, mutants
 from pad_ray.refine.token_edits import with_losses
 from pad_ray.refine.tree_edits import with_edits
@@ -131,32 +132,51 @@ def test_a_share_of_an_error_per_program_is_drawn_and_every_round_has_others() -
     assert only.example_id == f"p0#program.r0.k0!{only.operator}0"
 
 
-def test_what_is_kept_raises_in_the_sandbox_what_it_claims() -> None:
-    some = drawn(3, count=40, **dict.fromkeys(OPERATORS, 1.0))
-    dropped = Counter[str]()
+@pytest.fixture(scope="module")
+def box() -> Iterator[Sandbox]:
     with Sandbox() as box:
-        answers = dict(zip(EXEMPLARS, (one.value for one in box.run(EXEMPLARS)), strict=True))
-        problems = {
-            mutant.of.problem_id: Problem(mutant.of.problem_id, "How many?", answers[mutant.of.completion])
-            for mutant in some
-        }
-        executed = [*zip(some, box.run([mutant.program for mutant in some]), strict=True)]
-    found = injected(executed, problems, round_=1, taught=[], dropped=dropped)
-    assert len(found) + dropped.total() == len(some)
-    assert len(found) > 0.8 * len(some)
-    assert set(by_operator(found)) == set(OPERATORS)
-    said = {mutant.example_id: (mutant, execution) for mutant, execution in executed}
+        yield box
+
+
+def check_what_is_kept(verified: Sequence[str], per_program: float, box: Sandbox) -> tuple[list[Example], int]:
+    """Break programs in all ways, execute and sort; returns what was kept, and of how many."""
+    answers = [one.value for one in box.run(verified)]
+    problems = {f"p{n}": Problem(f"p{n}", "How many?", answer) for n, answer in enumerate(answers)}
+    refine = Refine.model_validate({"injected": per_program, "operators": dict.fromkeys(OPERATORS, 1)})
+    dropped = Counter[str]()
+    taught = [example(program, n) for n, program in enumerate(verified) if answers[n]]
+    made = mutants(taught, refine, round_=1, seed=0, dropped=dropped)
+    executed = {
+        mutant.example_id: (mutant, execution)
+        for mutant, execution in zip(made, box.run([mutant.program for mutant in made]), strict=True)
+    }
+    found = injected(executed.values(), problems, round_=1, taught=[], dropped=dropped)
+    drawn = len(made) + dropped["mutant_without_place"]
+    assert len(found) + dropped.total() == drawn
     for one in found:
-        mutant, execution = said[one.example_id]
-        assert (one.origin, one.task, one.round) == ("injected", "repair", 1)
-        assert one.completion == mutant.of.completion
-        if mutant.operator == "wrong_value":
-            assert "\nError: AssertionError: the returned value is not the answer\n" in one.prompt
-            assert execution.outcome is Outcome.OK
-        else:
-            assert f"\nError: {execution.detail}\n" in one.prompt
-            assert execution.detail.startswith(f"{RAISED[mutant.operator]}: ")
+        mutant, execution = executed[one.example_id]
+        assert (one.origin, one.task, one.round, one.completion) == ("injected", "repair", 1, mutant.of.completion)
         assert f"Program:\n{mutant.program.rstrip()}\n" in one.prompt
+        if mutant.operator == "wrong_value":
+            assert execution.outcome is Outcome.OK
+            assert "\nError: AssertionError: the returned value is not the answer\n" in one.prompt
+        else:
+            assert execution.detail.startswith(f"{RAISED[mutant.operator]}: ")
+            assert f"\nError: {execution.detail}\n" in one.prompt
+    return found, drawn
+
+
+def test_what_is_kept_of_the_packaged_programs_raises_in_the_sandbox_what_it_claims(box: Sandbox) -> None:
+    found, drawn = check_what_is_kept(EXEMPLARS, 20, box)
+    assert drawn == 20 * len(EXEMPLARS)
+    assert len(found) > 0.7 * drawn  # many repeat each other, some have no divisor
+    assert set(by_operator(found)) == set(OPERATORS)
+
+
+@settings(max_examples=15)
+@given(st.lists(programs(), min_size=4, max_size=8))
+def test_what_is_kept_of_any_programs_raises_in_the_sandbox_what_it_claims(box: Sandbox, some: list[str]) -> None:
+    check_what_is_kept(some, 3, box)
 
 
 def test_what_did_not_fail_as_it_was_meant_to_is_counted_by_reason() -> None:
