@@ -67,14 +67,13 @@ def _who(row: dict[str, Any]) -> str:
 
 
 def _yields(found: dict[str, Any]) -> list[tuple[str, str]]:
+    from pad_ray.evaluate.wording import counted
     from pad_ray.teacher.money import spend_sentence
     from pad_ray.thoughts.rewriting import augmented_sentence
 
     said: list[tuple[str, str]] = []
     if outcomes := found["outcomes"]:
-        counts = sorted(outcomes.items(), key=lambda item: -item[1])
-        parts = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in counts)
-        said.append(("verdicts", f"on the teacher's programs: {parts}"))
+        said.append(("verdicts", f"on the teacher's programs: {counted(outcomes)}"))
     if len(found["models"]) > 1:
         shares = (f"{model} {one.get('correct', 0):,} of {one['asked']:,}" for model, one in found["models"].items())
         said.append(("teachers", f"correct programs by model: {', '.join(shares)}"))
@@ -82,6 +81,8 @@ def _yields(found: dict[str, Any]) -> list[tuple[str, str]]:
         said.append(("new", augmented_sentence(kind, counts)))
     if found["examples"]:
         said.append(("examples", f"{found['examples']:,} over all rounds"))
+    if injected := found["injected"]:
+        said.append(("injected", f"of these programs with an injected error: {counted(injected)}"))
     spend = found["spend"]
     if spend["completion_tokens"]:
         said.append(("spend", spend_sentence(spend)))

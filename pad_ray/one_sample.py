@@ -69,7 +69,10 @@ def show(run_dir: str | Path, sample_id: str) -> Whole:
     request = next(request for request in shard.requests() if request.sample_id == sample_id)
     recipe = stored_recipe(storage)
     of_problem = _examples(shard, request.problem_id)
-    examples = [one for one in of_problem if _is_of(one.example_id, sample_id)]
+    # Later rounds may have injected errors into its program.
+    later = [Shard(shard.root, number, shard.number) for number in rounds(storage) if number > shard.round >= 0]
+    made = [*of_problem, *(one for other in later for one in _examples(other, request.problem_id))]
+    examples = [one for one in made if _is_of(one.example_id, sample_id)]
     sample, verdict = shard.samples().get(sample_id), shard.verdicts().get(sample_id)
     curated = manifest.find(shard.round, "curate")
     trained = [number for number in rounds(storage) if _in_mixture(storage, number, examples)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ def status(run_dir: str | Path) -> dict[str, Any]:
         "augmented": augmented_counts(stage.counts for stage in manifest.stages),
         "models": first.counts.get("by_model", {}) if first else {},
         "examples": sum(stage.counts.get("kept", 0) for stage in manifest.stages if stage.stage == "curate"),
+        "origins": _example_counts(manifest, "by_origin"),
+        "injected": _example_counts(manifest, "by_operator"),
         "spend": total_spend(stage.counts for stage in manifest.stages),
         "accuracy": [
             {"round": stage.round, **measured}
@@ -63,6 +66,15 @@ def augmented_counts(counts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str,
             for kind, found in one.get(key, {}).items():
                 total.setdefault(kind, {}).update(found)
     return total
+
+
+def _example_counts(manifest: Manifest, key: str) -> dict[str, int]:
+    """The examples of all rounds, by what curation counted them by."""
+    total = Counter[str]()
+    for stage in manifest.stages:
+        if stage.stage == "curate":
+            total.update(stage.counts.get(key, {}))
+    return dict(total)
 
 
 def read_manifest(run_dir: str | Path) -> Manifest:

@@ -68,11 +68,13 @@ class SourceYield:
     """Training examples made of them; None before curation."""
     repairs: int | None
     """Of these, failures paired with a correct program of the same problem; None where that was not counted."""
+    injected: int = 0
+    """Of these, correct programs with an injected error."""
 
     @property
     def new(self) -> int | None:
         """Of these, correct programs that were not taught before."""
-        return None if self.kept is None or self.repairs is None else self.kept - self.repairs
+        return None if self.kept is None or self.repairs is None else self.kept - self.repairs - self.injected
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ class Round:
     """The lines of metrics.jsonl."""
     training: Mapping[str, Any]
     """checkpoint/summary.json, or {}."""
+    trained_repairs: int
+    """Repairs among what it was trained on, earlier ones too."""
 
     @property
     def author(self) -> str:
@@ -108,7 +112,7 @@ class Round:
         if len(self.sources) == 1:
             return self.sources
         repairs = None if self.kept is None else self.repairs
-        return [SourceYield("all", self.asked, self.correct, self.kept, repairs), *self.sources]
+        return [SourceYield("all", self.asked, self.correct, self.kept, repairs, self.injected), *self.sources]
 
     @property
     def asked(self) -> int:
@@ -127,8 +131,13 @@ class Round:
 
     @property
     def repairs(self) -> int:
-        """Of these, repairs of failures; the others are new correct programs."""
-        return (self.curation.get("by_task") or {}).get("repair", 0)
+        """Of these, repairs of its failures; the others are new correct programs or have an injected error."""
+        return (self.curation.get("by_task") or {}).get("repair", 0) - self.injected
+
+    @property
+    def injected(self) -> int:
+        """Of these, correct programs with an injected error."""
+        return (self.curation.get("by_origin") or {}).get("injected", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,13 +212,21 @@ def _round(storage: Storage, number: int, manifest: Mapping[str, Any]) -> Round:
         sandbox=", ".join(sorted(level for level in levels if level)),
         samples=[_shown(verdict, problems.get(_problem_id(verdict))) for verdict in chosen],
         sources=[
-            SourceYield(source, row.get("asked", 0), row.get("correct", 0), row.get("kept"), row.get("repairs"))
+            SourceYield(
+                source,
+                row.get("asked", 0),
+                row.get("correct", 0),
+                row.get("kept"),
+                row.get("repairs"),
+                row.get("injected", 0),
+            )
             for source, row in sorted(by_source.items())
         ],
         models=by_model if len(by_model) > 1 else {},
         curation=curation,
         losses=read_lines(storage, f"round-{number}/checkpoint/metrics.jsonl"),
         training=read_json(storage, f"round-{number}/checkpoint/summary.json"),
+        trained_repairs=_counts(manifest, number, "train").get("by_task", {}).get("repair", 0),
     )
 
 
