@@ -85,8 +85,7 @@ def test_a_sample_depends_on_its_prompt_and_seed_and_not_on_its_batch(random_eng
     settings: dict[str, Any] = {"max_tokens": 80, "temperature": 2.5}  # longer than the first room of a cache
     together = random_engine.generate(RAGGED, seed=seeds, **settings)
     alone = [
-        random_engine.generate([prompt], seed=[seed], **settings)[0]
-        for prompt, seed in zip(RAGGED, seeds, strict=True)
+        random_engine.generate([prompt], seed=[seed], **settings)[0] for prompt, seed in zip(RAGGED, seeds, strict=True)
     ]
     assert together == alone
     assert random_engine.generate(RAGGED, seed=seeds[::-1], **settings) != together
