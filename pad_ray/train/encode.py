@@ -94,7 +94,7 @@ def _encode_apart(examples: Sequence[Example], tokenizer: Any, max_length: int) 
 
 
 def _check_text(examples: Sequence[Example], completions: Sequence[Sequence[int]], tokenizer: Any) -> None:
-    """Raises StudentError where most completions cannot be read back: T5's own tokenizer knows no line breaks."""
+    """Raises StudentError where most completions cannot be read back as they were."""
     some = [example.completion for example in examples[:LOOKED_AT]]
     read = [tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in completions[:LOOKED_AT]]
     lost = [(text, back) for text, back in zip(some, read, strict=True) if text != back]

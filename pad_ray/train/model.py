@@ -10,10 +10,11 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging
 
-from pad_ray.decode.loading import decoder_start, model_class
+from pad_ray.decode.loading import decoder_start, has_encoder, model_class
 from pad_ray.decode.precision import multiplies_bf16
 from pad_ray.errors import StudentError
 from pad_ray.train.encode import Encoded
+from pad_ray.train.keep_lines import keep_lines
 from pad_ray.train.packing import collate
 
 logging.set_verbosity_error()
@@ -76,11 +77,14 @@ def mixed_precision(precision: str, device: str) -> bool:
 
 
 def load_tokenizer(folder: str) -> Any:
-    """The tokenizer of a student folder, with a pad token (its end-of-sequence where it has none of its own)."""
+    """The tokenizer of a student folder, with a pad token (its end-of-sequence where it has none of its own).
+
+    That of an encoder-decoder student keeps the lines of a program, also where the one in the folder does not.
+    """
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+    return keep_lines(tokenizer) if has_encoder(folder) else tokenizer
 
 
 def load_model(folder: str, init: str, seed: int, tokens: int) -> Any:
