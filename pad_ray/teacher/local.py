@@ -24,7 +24,7 @@ NEXT_QUESTION = "\n\nQ:"
 
 
 class LocalTeacher:
-    """Samples from any causal language model of transformers, in batches."""
+    """Samples from any language model of transformers, in batches."""
 
     def __init__(self, model: str, *, batch_size: int, threads: int) -> None:
         """`model` is a folder, a hub id or a URI (see students.sources); `threads` the CPU share of this actor.
