@@ -62,7 +62,7 @@ def plan(
     while True:
         stream = list(_micro_batches(sides, capacity, epochs, seed))
         # Small micro-batches are seldom full: what they hold in the mean tells how many make a step.
-        filled = capacity if len(sides) == 1 else _tokens(sides, stream) / max(1, len(stream))
+        filled = _tokens(sides, stream) / len(stream) if stream and len(sides) > 1 else capacity
         per_step = workers * max(1, round(tokens_per_batch / (workers * filled)))
         groups = [stream[at : at + per_step] for at in range(0, len(stream), per_step)][:max_steps]
         padding = _padding_share(sides, [batch for group in groups for batch in group])
