@@ -36,7 +36,7 @@ def test_every_stage_of_both_rounds_is_done_and_the_loss_fell(run: Path) -> None
 
 
 def test_it_was_its_own_teacher(run: Path) -> None:
-    samples = Storage(run).read_rows("round-1/samples", Sample)
+    samples = list(Storage(run).scan_rows("round-1/samples", Sample))
     assert len(samples) == 20
     assert all(sample.completion_tokens > 0 and not sample.error for sample in samples)
 

@@ -6,22 +6,22 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from test_training_killed import descendants, metrics
+from test_training_killed import descendants, metrics, wait_until
 from test_training_run import run, steps, stop_after, weights
 from training_jobs import MakeJob, sums
 
 from pad_ray.decode.loading import load_engine
 from pad_ray.errors import TrainError
-from pad_ray.storage import Storage
 from pad_ray.train import loop
-from pad_ray.train.launch import TrainJob, finished, run_training, train
-from pad_ray.train.progress import TrainProgress, read_metrics
+from pad_ray.train.launch import TrainJob, run_training
+from pad_ray.train.progress import last_progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -138,38 +138,32 @@ def test_an_export_that_is_not_the_trained_model_gets_no_name(
     assert not (Path(job.root) / job.student).exists()
 
 
+def kill_a_worker_after(step: int, job: TrainJob, killed: list[int]) -> None:
+    """Wait until the training has come so far, then kill one of its workers."""
+    wait_until(lambda: (progress := last_progress(metrics(job))) and progress.step > step)
+    killed += [pid for pid, name in descendants(os.getpid()).items() if "RayTrainWorker" in name][-1:]
+    os.kill(killed[0], signal.SIGKILL)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session", "written_from_memory")
-@pytest.mark.parametrize("stage", [1, 2, 3])
-def test_two_workers_learn_and_export_what_they_hold_in_memory(
-    make_job: MakeJob, encoder_decoder: Path, stage: int
+@pytest.mark.parametrize(("stage", "epochs", "death"), [(1, 6, False), (2, 20, True), (3, 6, False)])
+def test_two_workers_learn_also_if_one_is_killed_and_export_what_they_hold_in_memory(
+    make_job: MakeJob, encoder_decoder: Path, stage: int, epochs: int, death: bool
 ) -> None:
-    settings = {"workers": 2, "zero_stage": stage}
-    job = make_job(model=str(encoder_decoder), init="pretrained", epochs=6, lr=1e-2, settings=settings)
-    checkpoint = run(job)
-    assert checkpoint.loss < 0.6 * steps(job)[0].loss
-    assert_writes_as_in_memory(job)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session")
-def test_two_workers_of_which_one_is_killed_end_after_the_same_number_of_steps(
-    make_job: MakeJob, encoder_decoder: Path
-) -> None:
+    settings = {"workers": 2, "zero_stage": stage, "checkpoint_s": 1}
+    job = make_job(model=str(encoder_decoder), init="pretrained", epochs=epochs, lr=1e-2, settings=settings)
     killed: list[int] = []
-
-    def kill_one(progress: TrainProgress) -> None:
-        if progress.step > 20 and not killed:
-            workers = [pid for pid, name in descendants(os.getpid()).items() if "RayTrainWorker" in name]
-            killed.append(workers[-1])
-            os.kill(workers[-1], signal.SIGKILL)
-
-    settings = {"workers": 2, "zero_stage": 2, "checkpoint_s": 1}
-    job = make_job(model=str(encoder_decoder), epochs=30, settings=settings)
-    checkpoint = train(job, kill_one)
-    assert killed, "the death was to happen in the middle"
-    lines = read_metrics(metrics(job))
+    killer = threading.Thread(target=kill_a_worker_after, args=(20, job, killed))
+    if death:
+        killer.start()
+    checkpoint = run(job)
+    if death:
+        killer.join()
+    assert len(killed) == death
+    lines = steps(job)
     assert [line.step for line in lines] == list(range(1, checkpoint.steps + 1))
     assert lines[-1].steps == checkpoint.steps
-    assert lines[-1].tokens == 30 * sum(len(example.completion) + 2 for example in sums(40))
-    assert finished(Storage(job.root), job.checkpoint) == checkpoint
+    assert lines[-1].tokens == epochs * sum(len(example.completion) + 2 for example in sums(40))
+    assert checkpoint.loss < 0.6 * lines[0].loss
+    assert_writes_as_in_memory(job)
