@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from pad_ray.errors import BudgetReached, TeacherError
@@ -72,7 +72,7 @@ def teacher(
 
 async def ask(
     asked: EndpointTeacher, requests: Sequence[Request], told: dict[str, float] | None = None
-) -> AsyncIterator[Sample]:
+) -> AsyncGenerator[Sample]:
     """The samples as they come; `told` is filled with what was told before the calls, in dollars by sample."""
 
     def reserved(request: Request, usd: float, tokens: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
 import pytest
@@ -22,7 +22,7 @@ class Fake:
         self.asked: list[str] = []
         self.closed = False
 
-    async def sample(self, requests: Iterable[Request], reserved: Reserved | None = None) -> AsyncIterator[Sample]:
+    async def sample(self, requests: Iterable[Request], reserved: Reserved | None = None) -> AsyncGenerator[Sample]:
         try:
             for request in requests:
                 self.asked.append(request.sample_id)
