@@ -1,6 +1,7 @@
 # make distill            environment, install, and the whole loop on the recipe `laptop` (RECIPE=quick: two minutes)
 # make test               format, lint, types, and the fast tests
 # make test-slow          kills, two-worker training, serving, jobs
+# make test-long          more of these, for which a change does not wait
 # make install VENV=path  install into that environment (an existing one is used as it is)
 
 VENV ?= .venv
@@ -19,7 +20,7 @@ PIP := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.t
 TORCH := 2.13.0
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: distill install test test-slow check format schema bench clean
+.PHONY: distill install test test-slow test-long check format schema bench clean
 .DELETE_ON_ERROR:
 
 distill: install
@@ -57,7 +58,10 @@ test: check
 	$(PY) -m pytest $(ARGS)
 
 test-slow: install
-	$(PY) -m pytest -m slow $(ARGS)
+	$(PY) -m pytest -m 'slow and not long' $(ARGS)
+
+test-long: install
+	$(PY) -m pytest -m long $(ARGS)
 
 format: install
 	$(BIN)/ruff format .

@@ -63,7 +63,8 @@ def ours(job: TrainJob, encoded: tuple[Encoded, ...], course: Plan, folder: Path
     """Seconds of the steps."""
     from pad_ray.train.model import start_engine
 
-    engine = start_engine(student(), deepspeed_config(job.settings, 1), job.lr, 0.0)
+    settings = job.settings
+    engine = start_engine(student(), deepspeed_config(settings, 1), job.lr, settings.weight_decay, settings.precision)
     state = run_steps(job, engine, encoded, course.steps, State("bench"), 0, States(Storage(folder), "."))
     engine.destroy()
     return state.seconds
@@ -100,7 +101,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root:
         encoded = rows(chosen.rows)
         for tokens in (512, 2048):
-            settings = Train(tokens_per_batch=tokens, micro_tokens=tokens, zero_stage=chosen.stage, checkpoint_s=1e9)
+            settings = Train(
+                tokens_per_batch=tokens,
+                micro_tokens=tokens,
+                zero_stage=chosen.stage,
+                precision="fp32",  # what the bare loop does
+                checkpoint_s=1e9,
+            )
             job = TrainJob(root, 0, "", "", "random", "", "", settings, epochs=1, lr=1e-3, seed=0)
             course = plan_training(job, Encoding(encoded, 0), workers=1)
             measure(job, encoded, course, Path(root))

@@ -13,7 +13,7 @@ from tiny_student import make_tiny_encoder_decoder
 from pad_ray.records import Sample
 from pad_ray.storage import Storage
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

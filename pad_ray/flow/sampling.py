@@ -8,6 +8,7 @@ from typing import Any
 
 import ray
 
+from pad_ray.flow.batches import Memory
 from pad_ray.flow.batching import ask_in_batches
 from pad_ray.flow.cluster import plain_errors
 from pad_ray.flow.counting import record, together
@@ -23,7 +24,6 @@ from pad_ray.flow.students import teaching_student
 from pad_ray.flow.waves import plan_wave
 from pad_ray.manifest import StageName
 from pad_ray.run import Run
-from pad_ray.status import total_spend
 from pad_ray.students import local_student
 from pad_ray.teacher.vllm import check_gpus
 
@@ -44,7 +44,9 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
     if round_ == REWRITING:
         wanted = ["rewrite"]
     of = max(round_, 0)
-    if all(run.done(of, name) for name in wanted):
+    done = [f"{name}: {stage.new + stage.reused:,}" for name in wanted if (stage := run.done(of, name))]
+    if len(done) == len(wanted):
+        reporter.say(f"  round {of}: nothing is left to do ({', '.join(done)})")
         return
     run.require(of, "plan" if sample else "sample")
     if asks and teacher.kind == "hf":
@@ -56,7 +58,7 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
     with plain_errors(), ExitStack() as stack:
         stages = [stack.enter_context(run.stage(of, name)) for name in wanted]
         before = _compacted(cut) if run.storage.exists(f"{round_folder(round_)}/samples") else _NOTHING
-        elsewhere = total_spend(stage.counts for stage in run.manifest.stages if stage not in stages)
+        elsewhere = _spent_elsewhere(run, round_) if asks else _NOTHING["spend"]
         # These write their samples before the judges begin.
         apart = asks and teacher.kind in ("batch", "vllm")
         with reporter.bar(f"round {of}: {' + '.join(wanted)}", 0, "samples") as bar:
@@ -121,8 +123,20 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
             raise stop.error()
 
 
+def _spent_elsewhere(run: Run, round_: int) -> dict[str, Any]:
+    """What the teacher's other round costs: round 0 if this is the rewriting, and the other way round.
+
+    Told by the rows, which are never behind, and by the batches that are open at the provider.
+    """
+    other = 0 if round_ == REWRITING else REWRITING
+    there = run.storage.exists(f"{round_folder(other)}/samples")
+    spend = (_compacted(shards(run, other)) if there else _NOTHING)["spend"]
+    open_usd = Memory(run.storage, other, run.manifest.run_id).open_usd
+    return {**spend, "unsettled": spend["unsettled"] + open_usd}
+
+
 def _committed(elsewhere: dict[str, Any], counts: dict[str, Any]) -> float:
-    """Dollars that are spent, or may be, in other stages and in this one."""
+    """Dollars that are spent, or may be, in the other round and in this one."""
     return sum(spend["usd"] + spend["unsettled"] for spend in (elsewhere, counts["spend"]))
 
 

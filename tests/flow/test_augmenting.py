@@ -182,6 +182,15 @@ def test_rewriting_that_failed_for_a_passing_reason_is_asked_again_and_what_was_
             sample_and_judge(run, 0, Reporter(Console(quiet=True)))
         first = {problem.problem_id: problem for problem in rows(folder, "problems/train", Problem)}
         missing = status(folder)["augmented"]["rephrase"]["no_reply"]
+        spent, billed = status(folder)["spend"]["usd"], server.stats()["billed"]
+        # As a process that was killed while it sampled leaves it: what that spent is only in the rows.
+        manifest = json.loads((folder / "manifest.json").read_text())
+        for stage in manifest["stages"]:
+            stage["counts"].pop("spend" if stage["stage"] == "sample" else "", None)
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(BudgetReached):
+            go(recipe(tmp_path, server.url, question, budget_usd=spent + 0.001), folder)
+        assert server.stats()["billed"] == billed
         found = go(recipe(tmp_path, server.url, question), folder)
         counted = server.stats()
     later = {problem.problem_id: problem for problem in rows(folder, "problems/train", Problem)}

@@ -24,7 +24,7 @@ from pad_ray.records import Request
 from pad_ray.teacher.reply import body
 from tests.fault_plan import FAULTS
 from tests.fault_server import Running, running
-from tests.flow.paid_run import SAMPLES, TOO_BUSY, PaidRun, billed_usd, recipe_file
+from tests.flow.paid_run import TOO_BUSY, PaidRun, billed_usd, recipe_file
 
 pytestmark = pytest.mark.slow
 
@@ -32,8 +32,6 @@ EVERY_THIRD = ("--faults", 0.3, "--latency", 0.05)
 BUT_SLOW = ("--kinds", *(kind for kind in FAULTS if kind != "slow"))
 """All faults but calls that hang, for which a run waits until it gives them up."""
 SEED = int(os.environ.get("PAD_RAY_TEST_SEED") or secrets.randbelow(1_000_000))
-PROBLEMS = int(os.environ.get("PAD_RAY_TEST_PROBLEMS") or 100)
-"""Of the run without kills, three samples each; 1667 take about nine minutes."""
 CONCURRENCY = 64
 MOMENTS = 3
 
@@ -43,18 +41,19 @@ def digest(request: Request) -> str:
     return hashlib.sha256(body(request)).hexdigest()[:16]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_with_every_third_call_failing_in_every_way_a_run_ends_complete_and_the_ledger_is_the_servers_count(
     tmp_path: Path,
 ) -> None:
     with running(*EVERY_THIRD, "--seed", SEED) as server:
         # Long enough that only the calls that hang are given up, however busy the machine is.
-        recipe = recipe_file(tmp_path, server.url, PROBLEMS, concurrency=256, timeout_s=45)
+        recipe = recipe_file(tmp_path, server.url, 1667, concurrency=256, timeout_s=45)
         with PaidRun(recipe, tmp_path / "run") as run:
             run.end("sample")
         counted = server.stats(each=True)
     assert set(counted["faults"]) >= {"429_date", "slow", "cut", "reset", "refused", "truncated", "html", "no_choices"}
-    assert len(run.requests()) == SAMPLES * PROBLEMS
+    assert len(run.requests()) == 5001
     assert run.unsettled() == []
     check(run, counted)
     spend = run.status()["spend"]
@@ -65,7 +64,15 @@ def test_with_every_third_call_failing_in_every_way_a_run_ends_complete_and_the_
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("victim", ["sampler", "driver", "raylet", "ctrl-c"])
+@pytest.mark.parametrize(
+    "victim",
+    [
+        "sampler",
+        "driver",
+        pytest.param("raylet", marks=pytest.mark.long),
+        pytest.param("ctrl-c", marks=pytest.mark.long),
+    ],
+)
 def test_killed_at_three_moments_nothing_is_lost_nothing_paid_twice_and_what_was_open_is_told(
     tmp_path: Path, victim: str
 ) -> None:
@@ -82,8 +89,8 @@ def test_killed_at_three_moments_nothing_is_lost_nothing_paid_twice_and_what_was
                 paid |= calls_of_finished(run, server)
                 process = strike(process, victim, draw)
                 if process is None:
-                    last = run.status()["stages"][-1]
-                    assert last["new"] + last["reused"] >= len(run.finished()) >= len(paid)
+                    finished, last = run.finished(), run.status()["stages"][-1]
+                    assert last["new"] + last["reused"] >= len(finished) >= len(paid)
             if process:
                 process.communicate()
             else:
@@ -102,19 +109,20 @@ def test_killed_at_three_moments_nothing_is_lost_nothing_paid_twice_and_what_was
     assert spend["unsettled"] >= open_usd - 1e-6
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_at_the_cap_the_run_stops_with_exit_code_3_below_it_and_goes_on_when_it_is_raised(tmp_path: Path) -> None:
     kinds = ["cut", "truncated", "malformed", "null_content", "reset", "500", "429"]
     # The server bills what the client can never see: the cap holds for that too.
     with (
         running("--faults", 0.3, "--kinds", *kinds, "--bill-cut", "--seed", SEED) as server,
-        PaidRun(recipe_file(tmp_path, server.url, 200, concurrency=CONCURRENCY), tmp_path / "run") as run,
+        PaidRun(recipe_file(tmp_path, server.url, 100, concurrency=CONCURRENCY), tmp_path / "run") as run,
     ):
-        said = run.end("sample", "teacher.budget_usd=5", code=3)
+        said = run.end("sample", "teacher.budget_usd=2.5", code=3)
         assert "teacher.budget_usd" in said
         stopped, kept = server.stats(), len(run.samples())
-        assert billed_usd(stopped) <= 5
-        assert 0 < kept < 600
+        assert billed_usd(stopped) <= 2.5
+        assert 0 < kept < 300
         assert run.status()["state"] == "stopped"
         run.end("sample", "teacher.budget_usd=60")
         counted = server.stats(each=True)
@@ -122,7 +130,7 @@ def test_at_the_cap_the_run_stops_with_exit_code_3_below_it_and_goes_on_when_it_
     assert counted["good_again"] == 0
     check(run, counted, hidden=True)
     stage = run.status()["stages"][-1]
-    assert (stage["state"], stage["new"], stage["reused"]) == ("done", 600 - kept, kept)
+    assert (stage["state"], stage["new"], stage["reused"]) == ("done", 300 - kept, kept)
 
 
 def check(run: PaidRun, counted: dict[str, Any], hidden: bool = False) -> None:
@@ -160,7 +168,9 @@ def calls_of_finished(run: PaidRun, server: Running) -> Counter[str]:
 
 
 def reach(process: subprocess.Popen[str], run: PaidRun, server: Running, billed: int) -> subprocess.Popen[str]:
-    """Wait until the server has billed so many replies."""
+    """Wait until the server has billed so many replies, and one more in any case."""
+    # A call that was just started is not interrupted before it does something: then its Python is, not the command.
+    billed = max(billed, server.stats()["billed"] + 1)
     while server.stats()["billed"] < billed:
         if process.poll() is not None:
             said, _ = process.communicate()

@@ -76,6 +76,7 @@ def test_at_every_position_a_hostile_program_leaves_its_neighbours_alone(
 
 @linux
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("off", [("language",)], ids=["language off"])
 def test_every_hostile_program_leaves_its_neighbours_alone(strict_box: Sandbox, off: tuple[str, ...]) -> None:
     """All programs that the gate lets into the shared child stand at every position.

@@ -18,7 +18,7 @@ import pytest
 from pad_ray.records import Request, Sample, Verdict
 from pad_ray.storage import Storage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 # The recipe `quick`, small enough to be started four times.
 SMALL = [

@@ -147,7 +147,14 @@ def kill_a_worker_after(step: int, job: TrainJob, killed: list[int]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session", "written_from_memory")
-@pytest.mark.parametrize(("stage", "epochs", "death"), [(1, 6, False), (2, 20, True), (3, 6, False)])
+@pytest.mark.parametrize(
+    ("stage", "epochs", "death"),
+    [
+        pytest.param(1, 6, False, marks=pytest.mark.long),
+        (2, 20, True),
+        pytest.param(3, 6, False, marks=pytest.mark.long),
+    ],
+)
 def test_two_workers_learn_also_if_one_is_killed_and_export_what_they_hold_in_memory(
     make_job: MakeJob, encoder_decoder: Path, stage: int, epochs: int, death: bool
 ) -> None:
