@@ -77,7 +77,7 @@ def test_killed_at_three_moments_nothing_is_lost_nothing_paid_twice_and_what_was
     tmp_path: Path, victim: str
 ) -> None:
     draw = random.Random(f"{SEED}/{victim}")
-    moments = sorted(draw.randrange(30, 270) for _ in range(MOMENTS))
+    moments = sorted(draw.randrange(30, 200) for _ in range(MOMENTS))
     print(f"PAD_RAY_TEST_SEED={SEED}: {victim} at {moments} billed replies")
     with running(*EVERY_THIRD, *BUT_SLOW, "--seed", SEED) as server:
         recipe = recipe_file(tmp_path, server.url, 100, concurrency=CONCURRENCY)
