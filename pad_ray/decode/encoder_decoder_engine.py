@@ -36,18 +36,13 @@ class EncoderDecoderEngine(TransformersEngine):
         """Fill `tokens` of every row of one batch."""
         import torch
 
-        from pad_ray.decode.kv_cache import without_gaps
-
         states, mask = self._encode(rows)
         cache = self._new_cache()
         chosen = torch.tensor([decoder_start(self._model)] * len(rows), device=self.device)
         while True:
             logits = self._write(chosen, states, mask, cache)
             chosen = choose(logits, temperature, rows)
-            for row, token in zip(rows, chosen.tolist(), strict=True):
-                row.tokens.append(token)
-                row.stopped = token in self._stops or self._wrote(row, stop)
-            keep = without_gaps([place for place, row in enumerate(rows) if not row.done])
+            keep = self._append(rows, chosen.tolist(), stop)
             if not keep:
                 return
             if len(keep) < len(rows):

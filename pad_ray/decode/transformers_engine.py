@@ -138,8 +138,6 @@ class TransformersEngine:
         """Fill `tokens` of every row of one batch; their prompts begin with the tokens of `prefix`."""
         import torch
 
-        from pad_ray.decode.kv_cache import without_gaps
-
         read = prefix.get_seq_length() if prefix else 0
         width = max(len(row.prompt) for row in rows) - read
         gaps = [width + read - len(row.prompt) for row in rows]
@@ -151,10 +149,7 @@ class TransformersEngine:
         logits, cache = self._read(ids, mask, positions, prefix)
         while True:
             chosen = choose(logits, temperature, rows)
-            for row, token in zip(rows, chosen.tolist(), strict=True):
-                row.tokens.append(token)
-                row.stopped = token in self._stops or self._wrote(row, stop)
-            keep = without_gaps([place for place, row in enumerate(rows) if not row.done])
+            keep = self._append(rows, chosen.tolist(), stop)
             if not keep:
                 return
             if len(keep) < len(rows):
@@ -166,6 +161,15 @@ class TransformersEngine:
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
             positions = positions[:, -1:] + 1
             logits = self._forward(ids, mask, positions, cache)
+
+    def _append(self, rows: list[Row], tokens: list[int], stop: str) -> list[int]:
+        """Give every row its next token; returns the places of the rows to go on with."""
+        from pad_ray.decode.kv_cache import without_gaps
+
+        for row, token in zip(rows, tokens, strict=True):
+            row.tokens.append(token)
+            row.stopped = token in self._stops or self._wrote(row, stop)
+        return without_gaps([place for place, row in enumerate(rows) if not row.done])
 
     def _read(
         self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, prefix: Cache | None
