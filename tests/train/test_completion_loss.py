@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,9 @@ import torch
 from torch.nn import functional
 from training_jobs import sums
 
-from pad_ray.recipe import Train
-from pad_ray.train.deepspeed_config import deepspeed_config
 from pad_ray.train.encode import Encoded, encode
-from pad_ray.train.loop import take_step
 from pad_ray.train.packing import collate
+from tests.train.plain_torch import assert_steps_of_plain_torch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -83,28 +80,7 @@ def test_scores_outside_the_loss_are_still_there_for_generation(model: Any, enco
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_every_zero_stage_takes_the_step_of_plain_torch(model: Any, encoded: tuple[Encoded, ...], stage: int) -> None:
-    from pad_ray.train.export import gather
-    from pad_ray.train.model import start_engine
-
-    plain = copy.deepcopy(model)
-    settings = Train(zero_stage=stage, max_grad_norm=0.5)  # pyright: ignore[reportArgumentType]
-    config = deepspeed_config(settings, accumulate=3)
-    engine = start_engine(model, config, lr=1e-3, weight_decay=0.1, precision="fp32")
-    optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-3, weight_decay=0.1)
-    # Cut in three, in two, and in two with an empty one: fewer micro-batches than the configured most.
-    for micros in (((0, 1), (2,), (3, 4)), ((5, 6, 7), (0,)), ((1, 2), ())):
-        loss, _ = take_step(engine, encoded, (micros,), pad=0, due=False)
-        rows = [encoded[i] for micro in micros for i in micro]
-        mean = sum(alone(plain, row) for row in rows) / sum(row.completion for row in rows)
-        assert loss == pytest.approx(mean.item(), rel=1e-4)
-        mean.backward()
-        torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
-        optimizer.step()
-        optimizer.zero_grad()
-    trained = gather(engine.module.model, keep=True)
-    for name, parameter in plain.named_parameters():
-        torch.testing.assert_close(trained[name], parameter.detach(), rtol=1e-3, atol=1e-5, msg=name)
-    engine.destroy()
+    assert_steps_of_plain_torch(model, encoded, stage, alone)
 
 
 def test_mixed_precision_is_taken_only_where_it_was_asked_for_and_exists(monkeypatch: pytest.MonkeyPatch) -> None:

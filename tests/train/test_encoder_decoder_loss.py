@@ -15,12 +15,10 @@ from torch.nn import functional
 from training_jobs import sums
 
 from pad_ray.errors import StudentError
-from pad_ray.recipe import Train
 from pad_ray.records import Example
-from pad_ray.train.deepspeed_config import deepspeed_config
 from pad_ray.train.encode import Encoded, encode
-from pad_ray.train.loop import take_step
 from pad_ray.train.packing import collate, plan
+from tests.train.plain_torch import assert_steps_of_plain_torch
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -108,28 +106,9 @@ def test_an_empty_micro_batch_has_no_loss_and_no_gradient(model: Any, encoded: t
 def test_every_zero_stage_takes_the_step_of_plain_torch(
     encoder_decoder: Path, encoded: tuple[Encoded, ...], stage: int
 ) -> None:
-    from pad_ray.train.export import gather
-    from pad_ray.train.model import load_model, start_engine
+    from pad_ray.train.model import load_model
 
-    model = load_model(str(encoder_decoder), "pretrained", 0, 0)
-    plain = copy.deepcopy(model)
-    settings = Train(zero_stage=stage, max_grad_norm=0.5)  # pyright: ignore[reportArgumentType]
-    config = deepspeed_config(settings, accumulate=3)
-    engine = start_engine(model, config, lr=1e-3, weight_decay=0.1, precision="fp32")
-    optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-3, weight_decay=0.1)
-    for micros in (((0, 1), (2,), (3, 4)), ((5, 6, 7), (0,)), ((1, 2), ())):
-        loss, _ = take_step(engine, encoded, (micros,), pad=0, due=False)
-        rows = [encoded[i] for micro in micros for i in micro]
-        mean = sum(alone(plain, row) for row in rows) / sum(row.completion for row in rows)
-        assert loss == pytest.approx(mean.item(), rel=1e-4)
-        mean.backward()
-        torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
-        optimizer.step()
-        optimizer.zero_grad()
-    trained = gather(engine.module.model, keep=True)
-    for name, parameter in plain.named_parameters():
-        torch.testing.assert_close(trained[name], parameter.detach(), rtol=1e-3, atol=1e-5, msg=name)
-    engine.destroy()
+    assert_steps_of_plain_torch(load_model(str(encoder_decoder), "pretrained", 0, 0), encoded, stage, alone)
 
 
 def test_what_is_read_and_what_the_loss_is_on_are_prompt_and_completion(tokenizer: Any) -> None:
