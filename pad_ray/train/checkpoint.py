@@ -102,6 +102,9 @@ class States:
         Raises TrainError when the state belongs to another plan.
         """
         if engine.world_size > 1:
+            if engine.global_rank == 0:
+                for leftover in self._folder.glob(".shard-*"):  # of workers that were killed while they saved
+                    shutil.rmtree(leftover)
             checkpoint = ray.train.get_checkpoint()
             if checkpoint is None:
                 return State(plan)

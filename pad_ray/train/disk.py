@@ -39,7 +39,8 @@ def check_disk(folder: Path, device: Any, parameters: int, settings: Train, best
 
     needed = bytes_needed(parameters, settings, best)
     # What an earlier call left there is replaced, not added to.
-    there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    kept = (file for name in ("state", "ray", "best") for file in (folder / name).rglob("*"))
+    there = sum(file.stat().st_size for file in kept if file.is_file())
     missing = sum(needed.values()) - there - shutil.disk_usage(folder).free
     most = torch.tensor([missing], dtype=torch.int64, device=device)
     if torch.distributed.get_world_size() > 1:

@@ -69,7 +69,7 @@ def test_what_an_earlier_call_wrote_is_not_asked_for_again(make_job: MakeJob, mo
     job = make_job()
     run_training(job, gpu=False)
     (Path(job.root) / job.checkpoint / "summary.json").unlink()
-    there = taken(Path(job.root) / job.checkpoint)
+    there = taken(Path(job.root) / job.checkpoint / "state")
     needed = sum(bytes_needed(parameters(job), job.settings, best=False).values())
     free(needed - there, monkeypatch)
     assert not isinstance(run_training(job, gpu=False), Exception)

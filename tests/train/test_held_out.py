@@ -36,7 +36,7 @@ def watching(rows: tuple[Encoded, ...], workers: int = 1, **settings: Any) -> He
     return watch_training(rows, steps, train, workers=workers, trained=8, pad=0, keep=lambda _: None)
 
 
-NAMES = st.lists(st.text(st.characters(exclude_characters="~")), min_size=1, unique=True)
+NAMES = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="~")), min_size=1, unique=True)
 
 
 @given(NAMES, st.floats(0, 0.5))
