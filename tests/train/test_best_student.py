@@ -71,12 +71,12 @@ def test_a_student_that_learns_by_heart_is_stopped_and_the_best_one_exported(mak
     assert (found["questions"], found["examples"], summary(job)["examples"]) == (len(held), len(held), 16 - len(held))
     exported = plain_loss(Path(job.root) / job.student, held)
     assert exported == pytest.approx(found["best_loss"], rel=1e-4)
-    assert max(measured.values()) > 1.1 * exported, "it did begin to learn by heart"
+    assert lines[-1].loss < 0.9 * lines[0].loss, "on what it trains on it went on getting better"
 
 
 def test_without_patience_the_loss_is_only_measured(make_job: MakeJob, curve: None) -> None:
     plain = make_job("plain", settings={"validation": 0.3, "validate_every": 99})
-    watched = make_job("watched", settings={"validation": 0.3, "validate_every": 0.25})
+    watched = make_job("watched", settings={"validation": 0.3, "validate_every": 0.01})
     run(plain)
     run(watched)
     assert [line.loss for line in steps(plain)] == [line.loss for line in steps(watched)]
@@ -96,7 +96,7 @@ def test_a_round_without_a_held_out_question_trains_to_its_end(make_job: MakeJob
     assert "validation" not in summary(job)
 
 
-@pytest.mark.parametrize("stage", [0, 3])
+@pytest.mark.parametrize("stage", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_training_stopped_at_any_measurement_ends_with_the_same_best_student(
     make_job: MakeJob, curve: None, monkeypatch: pytest.MonkeyPatch, stage: int
 ) -> None:

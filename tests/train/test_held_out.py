@@ -36,6 +36,7 @@ def watching(rows: tuple[Encoded, ...], workers: int = 1, **settings: Any) -> He
     return watch_training(rows, steps, train, workers=workers, trained=8, pad=0, keep=lambda _: None)
 
 
+EXAMPLE = sums(1)[0]
 NAMES = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="~")), min_size=1, unique=True)
 
 
@@ -45,7 +46,7 @@ def test_a_question_is_on_one_side_with_all_its_programs_and_all_that_was_made_o
 ) -> None:
     assume(not all(is_held_out(id_, share) for id_ in ids))
     names = [name for id_ in ids for name in (id_, id_, f"{id_}~harder0", f"{id_}~rephrase2")]
-    examples = [replace(sums(1)[0], problem_id=name, example_id=str(i)) for i, name in enumerate(names)]
+    examples = [replace(EXAMPLE, problem_id=name, example_id=str(i)) for i, name in enumerate(names)]
     sides = split(examples, share)
     assert sorted(one.example_id for side in sides for one in side) == sorted(one.example_id for one in examples)
     learned, others = ({one.problem_id.partition("~")[0] for one in side} for side in sides)
@@ -83,7 +84,7 @@ def start(shape: Any, tokenizer: Any, stage: int) -> Any:
     return start_engine(model, deepspeed_config(settings, 2), lr=1e-3, weight_decay=0.0, precision="fp32")
 
 
-@pytest.mark.parametrize("stage", [0, 2, 3])
+@pytest.mark.parametrize("stage", [0, 3])
 def test_the_loss_is_the_mean_over_all_completion_tokens_and_measuring_it_changes_no_step(
     shape: Any, tokenizer: Any, encoded: tuple[Encoded, ...], stage: int
 ) -> None:
