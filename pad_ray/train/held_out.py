@@ -16,7 +16,7 @@ from pad_ray.errors import TrainError
 from pad_ray.recipe import Train
 from pad_ray.records import Example
 from pad_ray.thoughts.rewriting import made_by
-from pad_ray.train.encode import Encoded
+from pad_ray.train.encode import Encoded, Encoding
 from pad_ray.train.packing import Step, collate, plan
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def is_held_out(problem_id: str, share: float) -> bool:
 
 
 def watch_training(
-    rows: tuple[Encoded, ...],
+    encoding: Encoding,
     steps: Sequence[Step],
     settings: Train,
     *,
@@ -56,9 +56,9 @@ def watch_training(
     pad: int,
     keep: Callable[[State], None],
 ) -> HeldOut:
-    """What watches a training of these steps over so many `trained` rows."""
+    """What watches a training of these steps over so many `trained` rows, with these held-out ones."""
     batches = plan(
-        [len(row.ids) for row in rows],
+        [len(row.ids) for row in encoding.rows],
         workers=workers,
         tokens_per_batch=workers * settings.micro_tokens,
         micro_tokens=settings.micro_tokens,
@@ -66,7 +66,7 @@ def watch_training(
         seed=0,
     )
     due = validation_steps(steps, trained, settings.validate_every)
-    return HeldOut(rows, batches.steps, due, settings.patience, pad, keep)
+    return HeldOut(encoding.rows, batches.steps, due, settings.patience, pad, keep)
 
 
 def validation_steps(steps: Sequence[Step], rows: int, every: float) -> frozenset[int]:

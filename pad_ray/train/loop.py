@@ -81,7 +81,7 @@ def _train(job: TrainJob) -> Checkpoint | None:
             storage.publish(name)
 
     held_out = watch_training(
-        encode(others, tokenizer, settings.max_length).rows,
+        encode(others, tokenizer, settings.max_length),
         course.steps,
         settings,
         workers=workers,

@@ -17,7 +17,7 @@ from pad_ray.errors import RecipeError, TrainError
 from pad_ray.recipe import Train
 from pad_ray.recipe_file import parse_recipe
 from pad_ray.train.checkpoint import State
-from pad_ray.train.encode import Encoded, encode
+from pad_ray.train.encode import Encoded, Encoding, encode
 from pad_ray.train.held_out import HeldOut, is_held_out, split, validation_steps, watch_training
 from pad_ray.train.loop import take_step
 from pad_ray.train.packing import plan
@@ -33,7 +33,7 @@ def encoded(tokenizer: Any) -> tuple[Encoded, ...]:
 def watching(rows: tuple[Encoded, ...], workers: int = 1, **settings: Any) -> HeldOut:
     steps = plan([9] * 8, workers=workers, tokens_per_batch=18, micro_tokens=18, epochs=2, seed=0).steps
     train = Train(validation=0.5, **{"micro_tokens": 300, **settings})
-    return watch_training(rows, steps, train, workers=workers, trained=8, pad=0, keep=lambda _: None)
+    return watch_training(Encoding(rows, 0), steps, train, workers=workers, trained=8, pad=0, keep=lambda _: None)
 
 
 EXAMPLE = sums(1)[0]
