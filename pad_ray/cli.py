@@ -276,7 +276,7 @@ def _run(arguments: list[str] | None, run_dir: str) -> Iterator[tuple[Run, Repor
     with open_run(recipe, run_dir) as run, Reporter() as reporter:
         reporter.say(f"pad-ray: recipe {recipe.name} in {run.storage}")
         for key in recipe.ignored():
-            reporter.say(f"  note: {key} is set, but nothing in this version uses it")
+            reporter.say(f"  note: {key} is set, but this recipe makes no use of it")
         yield run, reporter
 
 

@@ -70,14 +70,13 @@ def _who(row: dict[str, Any]) -> str:
 
 
 def _yields(found: dict[str, Any]) -> list[tuple[str, str]]:
+    from pad_ray.evaluate.wording import counted
     from pad_ray.teacher.money import spend_sentence
     from pad_ray.thoughts.rewriting import augmented_sentence
 
     said: list[tuple[str, str]] = []
     if outcomes := found["outcomes"]:
-        counts = sorted(outcomes.items(), key=lambda item: -item[1])
-        parts = ", ".join(f"{count:,} {outcome.replace('_', ' ')}" for outcome, count in counts)
-        said.append(("verdicts", f"on the teacher's programs: {parts}"))
+        said.append(("verdicts", f"on the teacher's programs: {counted(outcomes)}"))
     if len(found["models"]) > 1:
         shares = (f"{model} {one.get('correct', 0):,} of {one['asked']:,}" for model, one in found["models"].items())
         said.append(("teachers", f"correct programs by model: {', '.join(shares)}"))
@@ -85,6 +84,8 @@ def _yields(found: dict[str, Any]) -> list[tuple[str, str]]:
         said.append(("new", augmented_sentence(kind, counts)))
     if found["examples"]:
         said.append(("examples", f"{found['examples']:,} over all rounds"))
+    if injected := found["injected"]:
+        said.append(("injected", f"of these programs with an injected error: {counted(injected)}"))
     spend = found["spend"]
     if spend["completion_tokens"]:
         said.append(("spend", spend_sentence(spend)))
@@ -140,7 +141,7 @@ def _print_sample(whole: Whole) -> None:
     round_ = f"round {whole.round}" if whole.round >= 0 else "rewriting"
     part(request.sample_id, f"{round_}, sample {request.k} of problem {whole.problem.problem_id}")
     part("Question", whole.problem.question)
-    part("Expected answer", whole.problem.answer or "(nobody knows it: its programs did not agree)")
+    part("Expected answer", whole.problem.answer or "(a new problem: none was agreed on so far)")
     for message in request.messages:
         if message.content.strip() != whole.problem.question.strip():
             part(f"Prompt ({message.role})", message.content)

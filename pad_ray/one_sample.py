@@ -69,7 +69,10 @@ def show(run_dir: str | Path, sample_id: str) -> Whole:
     request = next(request for request in shard.requests() if request.sample_id == sample_id)
     recipe = stored_recipe(storage)
     of_problem = _examples(shard, request.problem_id)
-    examples = [one for one in of_problem if _is_of(one.example_id, sample_id)]
+    # Later rounds may have injected errors into its program.
+    later = [Shard(shard.root, number, shard.number) for number in rounds(storage) if number > shard.round >= 0]
+    made = [*of_problem, *(one for other in later for one in _examples(other, request.problem_id))]
+    examples = [one for one in made if _is_of(one.example_id, sample_id)]
     sample, verdict = shard.samples().get(sample_id), shard.verdicts().get(sample_id)
     curated = manifest.find(shard.round, "curate")
     trained = [number for number in rounds(storage) if _in_mixture(storage, number, examples)]
@@ -82,6 +85,8 @@ def show(run_dir: str | Path, sample_id: str) -> Whole:
         said = f"It was not judged yet: `{_stage('judge', shard)}` does that, or `pad-ray distill`."
     elif curated is None or curated.state != "done":
         chance = "" if verdict.outcome is Outcome.CORRECT or shard.round else " It will become none: it is not correct."
+        if verdict.outcome is Outcome.OK:
+            chance = " Its problem is new, and no answer was agreed on so far."
         said = f"Its round was not curated yet, so there are no examples.{chance}"
     elif examples:
         said = _became(storage, recipe, shard.round, examples, trained)
@@ -122,10 +127,13 @@ def _rewritten(shard: Shard, request: Request, sample: Sample | None) -> str:
     """What a reply to the rewriting of a problem became."""
     if sample is None:
         return "It was planned, and nobody was asked yet."
+    if sample.error:
+        return "The call failed, so there is no new problem."
     new_id = request.sample_id.rpartition("#")[0]
-    count = sum(1 for _ in _shards(shard.storage, REWRITING))
-    made = Shard(shard.root, 0, shard.number + count)
-    problem = made.problems().get(new_id) if shard.storage.exists(made.problems_file) else None
+    made = Shard(shard.root, 0, shard.number + sum(1 for _ in _shards(shard.storage, REWRITING)))
+    if not shard.storage.exists(made.file("requests")):
+        return "New problems were not taken out of the replies yet: `pad-ray sample …` does that."
+    problem = made.problems().get(new_id)
     if problem is None:
         kind = (made_by(new_id) or ("", ""))[1]
         _, reason = read_rewriting(

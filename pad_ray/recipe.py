@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
+from pad_ray.recipe_refine import Refine
 from pad_ray.recipe_teacher import IGNORED, Augment, Section, Teacher
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -57,7 +58,8 @@ class Curate(Section):
     """Which verified programs become training examples."""
 
     max_per_problem: int = Field(default=4, ge=1)
-    """Keep at most this many new programs of one problem in a round (successes and repairs counted apart)."""
+    """Keep at most this many new programs of one problem in a round (successes and repairs counted apart; injected
+    errors go by refine.injected)."""
     max_ratio: float | None = Field(default=None, ge=1)
     """Thin each source, by the hash of its ids, to about this many times the smallest source; null keeps all."""
     max_chars: int = Field(default=4000, ge=1)
@@ -135,31 +137,6 @@ class Train(Section):
                 " 0.05, or leave patience out"
             )
         return self
-
-
-class Refine(Section):
-    """Rounds in which the student learns from its own programs."""
-
-    rounds: int = Field(default=1, ge=0)
-    """Refinement rounds after round 0."""
-    samples: int = Field(default=2, ge=1)
-    """Programs the student writes per training problem."""
-    temperature: float = Field(default=0.7, ge=0, le=5)
-    """Their sampling temperature."""
-    max_tokens: int = Field(default=256, ge=1)
-    """Limit on one program, in tokens."""
-    limit: int | None = Field(default=None, ge=1)
-    """Use at most this many training problems in a round."""
-    successes: bool = True
-    """Train on the student's own verified programs."""
-    repairs: bool = True
-    """Train on its failures paired with a verified program of the same problem."""
-    replay: float = Field(default=2.0, ge=0)
-    """Earlier examples mixed in, per new example."""
-    epochs: float = Field(default=1, gt=0)
-    """Passes over the mixture of a round."""
-    lr: float | None = Field(default=None, gt=0)
-    """Peak learning rate of a round; null takes train.lr."""
 
 
 class Decode(Section):
@@ -247,8 +224,11 @@ class Recipe(Section):
 
     def ignored(self) -> list[str]:
         """Keys that were set but that nothing uses."""
-        teacher = self.teacher
-        return [f"teacher.{key}" for key in IGNORED[teacher.kind] if key in teacher.model_fields_set]
+        teacher, refine = self.teacher, self.refine
+        unused = [f"teacher.{key}" for key in IGNORED[teacher.kind] if key in teacher.model_fields_set]
+        if "operators" in refine.model_fields_set and not refine.injected:
+            unused.append("refine.operators")
+        return unused
 
     def hash(self) -> str:
         """Sixteen hex digits of the identity."""

@@ -56,7 +56,6 @@ class Run:
             (round_, name) for round_ in range(self.recipe.refine.rounds + 1) for name in names
         ]
         if self.recipe.augment.kinds:
-            wanted.append((0, "rewrite"))
             wanted.append((0, "augment"))
         if self.recipe.evaluate.baselines:
             wanted.append((-1, "evaluate"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ def status(run_dir: str | Path) -> dict[str, Any]:
         "augmented": augmented_counts(stage.counts for stage in manifest.stages),
         "models": first.counts.get("by_model", {}) if first else {},
         "examples": sum(stage.counts.get("kept", 0) for stage in manifest.stages if stage.stage == "curate"),
+        "origins": _example_counts(manifest, "by_origin"),
+        "injected": _example_counts(manifest, "by_operator"),
         "validation": [
             {"round": stage.round, **stage.counts["validation"]}
             for stage in manifest.stages
@@ -65,13 +68,25 @@ def validation_words(found: Mapping[str, Any]) -> str:
 
 
 def augmented_counts(counts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    """By kind what became of the rewriting: asked, kept, and of those kept labelled; the rest by reason."""
+    """What became of the rewriting, by kind: asked, kept, labelled, examples made of it; the rest by reason.
+
+    `counts` are those of all stages, in their order.
+    """
     total: dict[str, dict[str, int]] = {}
     for one in counts:
-        for key in ("augmented", "labels"):
+        for key in ("augmented", "labels", "new_examples"):
             for kind, found in one.get(key, {}).items():
                 total.setdefault(kind, {}).update(found)
     return total
+
+
+def _example_counts(manifest: Manifest, key: str) -> dict[str, int]:
+    """The examples of all rounds, by what curation counted them by."""
+    total = Counter[str]()
+    for stage in manifest.stages:
+        if stage.stage == "curate":
+            total.update(stage.counts.get(key, {}))
+    return dict(total)
 
 
 def read_manifest(run_dir: str | Path) -> Manifest:

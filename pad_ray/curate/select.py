@@ -93,10 +93,23 @@ def in_balance(example: Example, share: Mapping[str, float]) -> bool:
     return int.from_bytes(digest) / 2**64 < share.get(example.source, 1.0)
 
 
-def mix(new: Sequence[Example], earlier: Sequence[Example], replay: float, seed: int) -> list[Example]:
-    """What a round trains on: the new examples, and `replay` earlier ones per new one, in a seeded order."""
+def mix(
+    new: Sequence[Example], earlier: Sequence[Example], replay: float, seed: int, repair_ratio: float | None = None
+) -> list[Example]:
+    """What a round trains on: the new examples, and `replay` earlier ones per new one, in a seeded order.
+
+    Of the repairs at most `repair_ratio` per other example stay, drawn by the same seed.
+    """
     generator = random.Random(seed)
     count = min(len(earlier), round(replay * len(new)))
     mixture = [*new, *generator.sample(list(earlier), count)]
     generator.shuffle(mixture)
-    return mixture
+    if repair_ratio is None:
+        return mixture
+    most = int(repair_ratio * sum(not _is_repair(example) for example in mixture))
+    surplus = {example.example_id for example in [*filter(_is_repair, mixture)][most:]}
+    return [example for example in mixture if example.example_id not in surplus]
+
+
+def _is_repair(example: Example) -> bool:
+    return example.task == "repair"

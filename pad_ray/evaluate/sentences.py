@@ -9,7 +9,7 @@ from typing import Any
 from pad_ray.evaluate.compare import Difference
 from pad_ray.evaluate.folder import best_baseline, last_students
 from pad_ray.evaluate.story import Round, SourceYield, Story
-from pad_ray.evaluate.wording import percent, points, points_interval
+from pad_ray.evaluate.wording import counted, percent, points, points_interval
 from pad_ray.problems import left_out
 from pad_ray.problems.decontamination import RUN
 from pad_ray.students.wheel import WHEELS
@@ -146,7 +146,11 @@ def _became(one: Round) -> str:
         return ""
     if one.number == 0:
         return f"; {one.kept:,} became training examples"
-    return f"; {one.kept - one.repairs:,} became new examples, {one.repairs:,} failures became repairs"
+    new = one.kept - one.repairs - one.injected
+    injected = (
+        f", {one.injected:,} errors were injected ({counted(one.curation['by_operator'])})" if one.injected else ""
+    )
+    return f"; {new:,} became new examples, {one.repairs:,} failures became repairs{injected}"
 
 
 def _names(sources: Sequence[SourceYield]) -> str:

@@ -27,6 +27,7 @@ from pad_ray.outcomes import Outcome
 from pad_ray.records import Problem, Verdict
 from pad_ray.status import augmented_counts
 from pad_ray.storage import Storage
+from pad_ray.thoughts.rewriting import made_by
 
 SHOWN = {Outcome.CORRECT: 3}
 """Programs shown of an outcome; of every other outcome, one."""
@@ -67,11 +68,13 @@ class SourceYield:
     """Training examples made of them; None before curation."""
     repairs: int | None
     """Of these, failures paired with a correct program of the same problem; None where that was not counted."""
+    injected: int = 0
+    """Of these, correct programs with an injected error."""
 
     @property
     def new(self) -> int | None:
         """Of these, correct programs that were not taught before."""
-        return None if self.kept is None or self.repairs is None else self.kept - self.repairs
+        return None if self.kept is None or self.repairs is None else self.kept - self.repairs - self.injected
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ class Round:
     """The lines of metrics.jsonl."""
     training: Mapping[str, Any]
     """checkpoint/summary.json, or {}."""
+    trained_repairs: int
+    """Repairs among what it was trained on, earlier ones too."""
 
     @property
     def author(self) -> str:
@@ -107,7 +112,7 @@ class Round:
         if len(self.sources) == 1:
             return self.sources
         repairs = None if self.kept is None else self.repairs
-        return [SourceYield("all", self.asked, self.correct, self.kept, repairs), *self.sources]
+        return [SourceYield("all", self.asked, self.correct, self.kept, repairs, self.injected), *self.sources]
 
     @property
     def asked(self) -> int:
@@ -126,8 +131,13 @@ class Round:
 
     @property
     def repairs(self) -> int:
-        """Of these, repairs of failures; the others are new correct programs."""
-        return (self.curation.get("by_task") or {}).get("repair", 0)
+        """Of these, repairs of its failures; the others are new correct programs or have an injected error."""
+        return (self.curation.get("by_task") or {}).get("repair", 0) - self.injected
+
+    @property
+    def injected(self) -> int:
+        """Of these, correct programs with an injected error."""
+        return (self.curation.get("by_origin") or {}).get("injected", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +180,8 @@ def _round(storage: Storage, number: int, manifest: Mapping[str, Any]) -> Round:
     outcomes, shown, levels, chosen = Counter[Outcome](), Counter[Outcome](), set[str](), list[Verdict]()
     wanted: set[str] = set()
     for verdict in storage.scan_rows(f"round-{number}/verdicts", Verdict):
+        if number == 0 and made_by(_problem_id(verdict)):
+            continue  # a vote on a new problem says nothing of how often the teacher is right
         outcomes[verdict.outcome] += 1
         levels.add(verdict.sandbox)
         # Rare outcomes are shown whatever their problem; several correct programs are of different ones.
@@ -182,6 +194,11 @@ def _round(storage: Storage, number: int, manifest: Mapping[str, Any]) -> Round:
     # Until curation has counted what it kept, judging knows what was asked and correct.
     counts = _counts(manifest, number, "sample", "judge")
     by_source = curation.get("by_source") or counts.get("by_source", {})
+    if number == 0:
+        new = [source for source in by_source if made_by(source)]
+        made = sum(by_source[source].get("kept", 0) for source in new)
+        by_source = {source: row for source, row in by_source.items() if source not in new}
+        curation = {**curation, "kept": curation["kept"] - made} if made else curation
     by_model = counts.get("by_model", {})
     chosen.sort(key=lambda verdict: list(Outcome).index(verdict.outcome))
     problems = {
@@ -195,13 +212,21 @@ def _round(storage: Storage, number: int, manifest: Mapping[str, Any]) -> Round:
         sandbox=", ".join(sorted(level for level in levels if level)),
         samples=[_shown(verdict, problems.get(_problem_id(verdict))) for verdict in chosen],
         sources=[
-            SourceYield(source, row.get("asked", 0), row.get("correct", 0), row.get("kept"), row.get("repairs"))
+            SourceYield(
+                source,
+                row.get("asked", 0),
+                row.get("correct", 0),
+                row.get("kept"),
+                row.get("repairs"),
+                row.get("injected", 0),
+            )
             for source, row in sorted(by_source.items())
         ],
         models=by_model if len(by_model) > 1 else {},
         curation=curation,
         losses=read_lines(storage, f"round-{number}/checkpoint/metrics.jsonl"),
         training=read_json(storage, f"round-{number}/checkpoint/summary.json"),
+        trained_repairs=_counts(manifest, number, "train").get("by_task", {}).get("repair", 0),
     )
 
 

@@ -101,12 +101,12 @@ def _students(suite: str, measured: Sequence[Measurement], wide: int) -> Table:
 
 def _yields(one: Round, wide: int) -> Table:
     table = Table(box=None, pad_edge=False)
-    names = ("new", "repairs") if one.number else ("examples",)
+    names = ("new", "repairs", *(["injected"] if one.injected else [])) if one.number else ("examples",)
     table.add_column(f"round {one.number}: programs of the {one.author}", overflow="fold", min_width=wide)
-    for name, width in zip(("asked", "correct", "%", *names), (7, 7, 7, 8, 8), strict=False):
+    for name, width in zip(("asked", "correct", "%", *names), (7, 7, 7, 8, 8, 8), strict=False):
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for of in one.yields:
-        made = (of.new, of.repairs) if one.number else (of.kept,)
+        made = (of.new, of.repairs, of.injected)[: len(names)] if one.number else (of.kept,)
         table.add_row(
             Text(of.source or "(no source)"),
             count(of.asked),

@@ -33,6 +33,12 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def counted(counts: Mapping[str, int]) -> str:
+    """{"syntax_error": 2, "ok": 1117} → `1,117 ok, 2 syntax error`."""
+    largest_first = sorted(counts.items(), key=lambda item: -item[1])
+    return ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in largest_first)
+
+
 def count(number: int | None) -> str:
     """1117 → `1,117`; a dash for what was not counted."""
     return "–" if number is None else f"{number:,}"

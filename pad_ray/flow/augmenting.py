@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from pad_ray.flow.expanding import TeacherRequests
 from pad_ray.flow.journal import REWRITING
-from pad_ray.flow.plan import evaluation_problems, shards
+from pad_ray.flow.plan import HELD_OUT, shards
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.sampling import sample_and_judge
 from pad_ray.flow.shard import Shard
@@ -33,13 +33,13 @@ def augment(run: Run, reporter: Reporter) -> None:
         return
     run.require(0, "plan")
     sample_and_judge(run, REWRITING, reporter, judge=False)
+    # Asked again after a failure that passed, the teacher may have made more. Before anything is written: whoever
+    # resumes must find work to do.
+    for name in ("sample", "judge"):
+        if later := run.manifest.find(0, name):
+            later.state = "partial"
     with run.stage(0, "augment") as stage:
-        base = shards(run, REWRITING)
-        stage.counts["augmented"], stage.new = _expand(run, base)
-        # Asked again after a failure that passed, the teacher may have made more.
-        for name in ("sample", "judge"):
-            if later := run.manifest.find(0, name):
-                later.state = "partial"
+        stage.counts["augmented"], stage.new = _expand(run, shards(run, REWRITING))
     kept = sum(counts.get("kept", 0) for counts in stage.counts["augmented"].values())
     reporter.say(f"  {kept:,} new problems, {run.recipe.augment.votes} programs each")
 
@@ -70,7 +70,8 @@ class Cleaning:
 def _expand(run: Run, base: list[Shard]) -> tuple[dict[str, dict[str, int]], int]:
     """Write the shards of new problems and their requests; returns counts by kind, and the number of requests."""
     asking = TeacherRequests(run.recipe)
-    cleaning = Cleaning(evaluation_problems(run.recipe), run.storage.scan_rows("problems/train", Problem))
+    held_out = run.storage.read_rows(HELD_OUT, Problem)
+    cleaning = Cleaning(held_out, run.storage.scan_rows("problems/train", Problem))
     counts: dict[str, Counter[str]] = {}
     requests = 0
     for shard in base:

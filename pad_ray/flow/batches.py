@@ -17,7 +17,7 @@ from typing import Literal
 from pad_ray.errors import TeacherError
 from pad_ray.flow.journal import REWRITING, round_folder, shard_name
 from pad_ray.storage import Storage
-from pad_ray.teacher.batch import Unanswered
+from pad_ray.teacher.batch import Gone
 
 State = Literal["intended", "created", "fetched", "dropped"]
 
@@ -98,16 +98,14 @@ class Memory:
 
     @contextmanager
     def mended(self, part: Part) -> Iterator[None]:
-        """What the provider refuses to say of a batch stops the run: only its user knows whether it is gone."""
+        """A batch that its provider does not know stops the run: only its user can say that it is gone for good."""
         try:
             yield
-        except Unanswered:
-            raise
-        except TeacherError as error:
+        except Gone as error:
             told = (
-                f"If the batch is gone for good, delete {self._storage.where(self.file(part))}: its requests are then"
+                f"If the batch is gone for good, write dropped for created into {self._storage.where(self.file(part))}"
             )
-            mend = f"{error.hint} {told} asked again, and paid again if it was billed."
+            mend = f"{error.hint} {told}: its requests are then asked again, and paid again if it was billed."
             raise TeacherError(error.message, hint=mend) from None
 
     def _keep(self, part: Part) -> Part:

@@ -19,10 +19,12 @@ from pad_ray.grading.verdict import judge
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
 from pad_ray.records import Example, Problem, Verdict
+from pad_ray.refine.injection import by_operator, injected, mutants
 from pad_ray.refine.on_policy import repairs
 from pad_ray.run import Run
 from pad_ray.sandbox import Sandbox
 from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts.rewriting import made_by
 
 
 def curate(run: Run, round_: int, reporter: Reporter) -> None:
@@ -45,12 +47,13 @@ def curate(run: Run, round_: int, reporter: Reporter) -> None:
         summary = {
             "kept": sum(part["kept"] for part in parts),
             "dropped": _total(parts, "dropped"),
-            "by_source": _yields(run, round_, _total(parts, "by_source"), _total(parts, "repairs")),
+            "by_source": _yields(run, round_, parts),
             "by_task": _total(parts, "by_task"),
             "by_origin": _total(parts, "by_origin"),
+            "by_operator": _total(parts, "by_operator"),
         }
         run.storage.write(f"round-{round_}/examples/summary.json", json.dumps(summary, indent=1).encode())
-        stage.counts, stage.new = summary, summary["kept"]
+        stage.counts, stage.new = {**summary, "new_examples": _new_examples(summary["by_source"])}, summary["kept"]
         if round_ == 0 and not summary["kept"]:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary["dropped"].items()))
             raise TrainError(
@@ -62,7 +65,12 @@ def curate(run: Run, round_: int, reporter: Reporter) -> None:
 def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Example], Counter[str]]:
     """The examples of one shard before balancing, and what was dropped by reason."""
     problems, samples, verdicts = shard.problems(), shard.samples(), shard.verdicts()
-    known = _known(shard)
+    earlier = _earlier(shard)
+    known = dict[str, list[str]]()
+    for example in earlier:
+        programs = known.setdefault(example.problem_id, [])
+        if example.completion not in programs:
+            programs.append(example.completion)
     dropped = Counter[str]()
     judged: list[tuple[Problem, Verdict, str]] = [
         (problems[request.problem_id], verdicts[request.sample_id], samples[request.sample_id].entry)
@@ -104,6 +112,12 @@ def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Examp
         max_chars=recipe.curate.max_chars,
         dropped=dropped,
     )
+    if shard.round and recipe.refine.injected:
+        solved = [example for example in [*earlier, *examples] if example.task == "solve"]
+        drawn = mutants(solved, recipe.refine, round_=shard.round, seed=recipe.seed, dropped=dropped)
+        executed = zip(drawn, box.run([mutant.program for mutant in drawn]), strict=True)
+        taught = [example.prompt for example in [*earlier, *examples]]
+        examples += injected(executed, problems, round_=shard.round, taught=taught, dropped=dropped)
     return examples, dropped
 
 
@@ -129,10 +143,17 @@ def _write(shard: Shard, examples: list[Example], dropped: Counter[str]) -> dict
         "kept": len(examples),
         "dropped": dict(+dropped),
         "by_source": dict(Counter(example.source for example in examples)),
-        "repairs": dict(Counter(example.source for example in examples if example.task == "repair")),
+        "repairs": dict(Counter(example.source for example in examples if _is_repair(example))),
+        "injected": dict(Counter(example.source for example in examples if example.origin == "injected")),
         "by_task": dict(Counter(example.task for example in examples)),
         "by_origin": dict(Counter(example.origin for example in examples)),
+        "by_operator": by_operator(examples),
     }
+
+
+def _is_repair(example: Example) -> bool:
+    """Whether it repairs a failure of the student's own."""
+    return example.task == "repair" and example.origin != "injected"
 
 
 def _still_correct(found: list[Candidate], box: Sandbox, dropped: Counter[str]) -> list[Candidate]:
@@ -147,31 +168,42 @@ def _still_correct(found: list[Candidate], box: Sandbox, dropped: Counter[str]) 
     return kept
 
 
-def _known(shard: Shard) -> dict[str, list[str]]:
-    """Verified programs of earlier rounds by problem id; all rounds use the same cut into shards."""
-    known: dict[str, list[str]] = {}
+def _earlier(shard: Shard) -> list[Example]:
+    """The examples of earlier rounds; all rounds use the same cut into shards."""
+    found: list[Example] = []
     for round_ in range(shard.round):
         earlier = Shard(shard.root, round_, shard.number)
-        if not earlier.storage.exists(earlier.file("examples")):
-            continue
-        for example in earlier.storage.read_rows(earlier.file("examples"), Example):
-            known.setdefault(example.problem_id, []).append(example.completion)
-    return known
+        if earlier.storage.exists(earlier.file("examples")):
+            found += earlier.storage.read_rows(earlier.file("examples"), Example)
+    return found
 
 
-def _yields(run: Run, round_: int, kept: dict[str, int], repairs: dict[str, int]) -> dict[str, dict[str, int]]:
-    """By source: samples asked and correct, examples kept, and how many of these are repairs."""
+def _yields(run: Run, round_: int, parts: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """By source: samples asked and correct, examples kept, and how many of these are repairs or injected errors."""
     judged = run.manifest.find(round_, "judge")
     by_source: dict[str, dict[str, int]] = judged.counts["by_source"] if judged else {}
+    made = {key: _total(parts, key) for key in ("by_source", "repairs", "injected")}
     return {
         source: {
-            "asked": counts["asked"],
-            "correct": counts.get("correct", 0),
-            "kept": kept.get(source, 0),
-            "repairs": repairs.get(source, 0),
+            "asked": by_source.get(source, {}).get("asked", 0),
+            "correct": by_source.get(source, {}).get("correct", 0),
+            "kept": made["by_source"].get(source, 0),
+            "repairs": made["repairs"].get(source, 0),
+            "injected": made["injected"].get(source, 0),
         }
-        for source, counts in sorted(by_source.items())
+        # Errors are also injected into programs for problems that are not asked again.
+        for source in sorted({*by_source, *made["by_source"]})
     }
+
+
+def _new_examples(by_source: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """Examples of problems that the teacher made, by kind."""
+    found: dict[str, dict[str, int]] = {}
+    for source, counts in by_source.items():
+        if made := made_by(source):
+            kind = found.setdefault(made[1], {"examples": 0})
+            kind["examples"] += counts["kept"]
+    return found
 
 
 def _total(parts: list[dict[str, Any]], key: str) -> dict[str, int]:

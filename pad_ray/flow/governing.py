@@ -27,7 +27,7 @@ AGAIN_S = 0.05
 
 @ray.remote(num_cpus=0, max_restarts=0)
 class GovernorActor:
-    """One for each call of a run."""
+    """One for each stage of a call of the run that asks an endpoint."""
 
     def __init__(self, limits: Limits, committed_usd: float) -> None:
         self._governor = Governor(limits, time.monotonic, committed_usd)

@@ -21,6 +21,7 @@ from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
 from pad_ray.records import Verdict
 from pad_ray.storage import resolve_uri
+from pad_ray.thoughts.rewriting import made_by
 
 SLICE = 64
 """Requests that a sampler is handed at once."""
@@ -125,14 +126,16 @@ def compact(shard: Shard) -> dict[str, Any]:
         shard.compact("verdicts", Verdict, verdicts)
     by_source: dict[str, Counter[str]] = {}
     by_model: dict[str, Counter[str]] = {}
+    outcomes = Counter[str]()
     for request in shard.requests():
-        for counts in (
-            by_source.setdefault(problems[request.problem_id].source, Counter()),
-            by_model.setdefault(request.model, Counter()),
-        ):
-            counts["asked"] += 1
-            if verdict := verdicts.get(request.sample_id):
-                counts[verdict.outcome.value] += 1
+        verdict = verdicts.get(request.sample_id)
+        counted = [by_source.setdefault(problems[request.problem_id].source, Counter())]
+        # The teacher's votes on new problems say nothing of how often it is right.
+        if shard.round or not made_by(request.problem_id):
+            counted.append(by_model.setdefault(request.model, Counter()))
+            outcomes.update([verdict.outcome.value] if verdict else ())
+        for counts in counted:
+            counts.update(["asked", verdict.outcome.value] if verdict else ["asked"])
     return {
         "planned": sum(counts["asked"] for counts in by_source.values()),
         "sampled": len(samples),
@@ -142,7 +145,7 @@ def compact(shard: Shard) -> dict[str, Any]:
         + sum(verdict.outcome is Outcome.SANDBOX_ERROR for verdict in verdicts.values()),
         "by_source": {source: dict(counts) for source, counts in by_source.items()},
         "by_model": {model: dict(counts) for model, counts in by_model.items()},
-        "outcomes": dict(Counter(verdict.outcome.value for verdict in verdicts.values())),
+        "outcomes": dict(outcomes),
         "levels": dict(Counter(verdict.sandbox for verdict in verdicts.values())),
         "spend": {
             "prompt_tokens": sum(sample.prompt_tokens for sample in samples.values()),

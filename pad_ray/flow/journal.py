@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pad_ray.flow.segments import Uploads, appended
 from pad_ray.storage import Storage, from_row, to_row
 
-REWRITING = -1
+REWRITING = -2
 """The round, so to speak, in which the teacher rewrites problems, before it is asked about any."""
 FSYNC_S = 2.0
 _RESERVED = b'{"reserved":'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import ray
@@ -13,7 +13,7 @@ from pad_ray.grading.agreement import agreed
 from pad_ray.grading.compare import Comparison, compare
 from pad_ray.grading.verdict import MEANING
 from pad_ray.outcomes import Outcome
-from pad_ray.records import Problem, Verdict
+from pad_ray.records import Message, Request, Verdict
 from pad_ray.thoughts.rewriting import made_by
 
 _VALUED = frozenset({Outcome.OK, *MEANING.values()})
@@ -33,44 +33,59 @@ def label_all(base: Sequence[Shard], new: Sequence[Shard], agree: int) -> dict[s
     return {kind: dict(count) for kind, count in sorted(total.items())}
 
 
-def labelled(
-    problem: Problem, parent: Problem, verdicts: Sequence[Verdict], agree: int
-) -> tuple[Problem, list[Verdict], str]:
-    """A new problem with its answer, if there is one, the verdicts that follow, and what it counts as.
+def independent(asked: Sequence[Request], verdicts: Mapping[str, Verdict]) -> list[Request]:
+    """Of the requests that gave a value those that count as votes: greedy replies to the same prompt count once."""
+    votes: list[Request] = []
+    greedy: set[tuple[str, tuple[Message, ...]]] = set()
+    for request in asked:
+        if verdicts[request.sample_id].outcome not in _VALUED:
+            continue
+        if request.temperature == 0:
+            if (request.model, request.messages) in greedy:
+                continue
+            greedy.add((request.model, request.messages))
+        votes.append(request)
+    return votes
 
-    `other_answer` is a rephrased problem whose programs agree on something else than its parent's answer.
+
+def label(kind: str, votes: Sequence[str], parents: str, agree: int) -> tuple[str, str]:
+    """The answer of a new problem, or empty, and what the problem counts as.
+
+    `votes` are the values of its programs, `parents` is the answer of the problem it was made of: `other_answer` is a
+    rephrased problem whose programs agree on something else.
     """
-    answer = agreed([one.value for one in verdicts if one.outcome in _VALUED], agree)
-    made = made_by(problem.problem_id)
-    counts_as = "no_agreement" if answer is None else "labelled"
-    if answer is not None and made and made[1] == "rephrase":
-        # The parent's spelling of the answer is the better one: a value may carry the last bits of its arithmetic.
-        if compare(answer, parent.answer) is Comparison.EQUAL:
-            answer = parent.answer
-        else:
-            answer, counts_as = None, "other_answer"
-    return replace(problem, answer=answer or ""), [_judged(one, answer) for one in verdicts], counts_as
+    answer = agreed(votes, agree)
+    if answer is None:
+        return "", "no_agreement"
+    if kind != "rephrase":
+        return answer, "labelled"
+    # The parent's spelling of the answer is the better one: a value may carry the last bits of its arithmetic.
+    return (parents, "labelled") if compare(answer, parents) is Comparison.EQUAL else ("", "other_answer")
 
 
-def _judged(verdict: Verdict, answer: str | None) -> Verdict:
+def _judged(verdict: Verdict, answer: str) -> Verdict:
     if verdict.outcome not in _VALUED:
         return verdict
-    return replace(verdict, outcome=Outcome.OK if answer is None else MEANING[compare(verdict.value, answer)])
+    return replace(verdict, outcome=MEANING[compare(verdict.value, answer)] if answer else Outcome.OK)
 
 
 @ray.remote(num_cpus=0.5)
 def _label(shard: Shard, parents: Shard, agree: int) -> dict[str, Counter[str]]:
     problems, known, verdicts = shard.problems(), parents.problems(), shard.verdicts()
-    by_problem: dict[str, list[Verdict]] = {}
+    by_problem: dict[str, list[Request]] = {}
     for request in shard.requests():
         if request.sample_id in verdicts:
-            by_problem.setdefault(request.problem_id, []).append(verdicts[request.sample_id])
+            by_problem.setdefault(request.problem_id, []).append(request)
     counts: dict[str, Counter[str]] = {}
     for id_, problem in problems.items():
         parent_id, kind = made_by(id_) or ("", "")
-        problems[id_], judged, counts_as = labelled(problem, known[parent_id], by_problem.get(id_, []), agree)
-        verdicts.update({one.sample_id: one for one in judged})
-        counts.setdefault(kind, Counter())[counts_as] += 1
+        asked = by_problem.get(id_, [])
+        votes = [verdicts[request.sample_id].value for request in independent(asked, verdicts)]
+        answer, counts_as = label(kind, votes, known[parent_id].answer, agree)
+        problems[id_] = replace(problem, answer=answer)
+        for request in asked:
+            verdicts[request.sample_id] = _judged(verdicts[request.sample_id], answer)
+        counts.setdefault(kind, Counter(labelled=0))[counts_as] += 1
     if problems:
         shard.compact("verdicts", Verdict, verdicts)
         shard.write_problems(problems.values())

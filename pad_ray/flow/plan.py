@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
@@ -23,9 +24,11 @@ from pad_ray.records import Problem, Request
 from pad_ray.run import Run
 from pad_ray.teacher.money import Outlook, longer, outlook
 from pad_ray.teacher.recorded import RecordedTeacher
-from pad_ray.thoughts.rewriting import MOST_BYTES
+from pad_ray.thoughts.rewriting import MOST_BYTES, made_by
 
 SHARD_SIZE = 1000
+HELD_OUT = "problems/held_out.parquet"
+"""Every problem of every suite, asked or not: what new problems must not give away."""
 
 
 def shards(run: Run, round_: int) -> list[Shard]:
@@ -87,6 +90,9 @@ def _plan_rewriting(run: Run, cut: list[str]) -> dict[str, Outlook]:
     settings, rewriting, asking = run.recipe.augment, RewriteRequests(run.recipe), TeacherRequests(run.recipe)
     looks = defaultdict[str, Outlook](Outlook)
     left = settings.limit
+    # Training problems may be those of another run, its new ones among them.
+    ids = (problem.problem_id for problem in run.storage.scan_rows("problems/train", Problem))
+    taken = {id_ for id_ in ids if made_by(id_)}
     run.storage.delete(round_folder(REWRITING))
     for number, name in enumerate(cut):
         rows = run.storage.read_rows(name, Problem)
@@ -94,16 +100,26 @@ def _plan_rewriting(run: Run, cut: list[str]) -> dict[str, Outlook]:
             rows = _share(rows, left, len(cut) - number)
             left -= len(rows)
         requests = [request for problem in rows for request in rewriting.requests(problem)]
+        _check_ids(requests, taken)
         run.storage.write_rows(Shard(str(run.storage), REWRITING, number).file("requests"), Request, requests)
         for request in requests:
             looks[request.model] = looks[request.model].plus(outlook(request))
-        for problem in rows:
-            # Nobody knows the new problems yet: like their parents, and at the worst as long as they may be.
-            for request in asking.requests(problem, range(settings.votes)):
-                vote = longer(outlook(request), MOST_BYTES)
-                for _ in range(len(settings.kinds) * settings.per_problem):
-                    looks[request.model] = looks[request.model].plus(vote)
+        # Nobody knows the new problems yet: like their parents, and at the worst as long as they may be.
+        parents = {problem.problem_id: problem for problem in rows}
+        for made in requests:
+            problem = replace(parents[made.problem_id], problem_id=made.sample_id.rpartition("#")[0])
+            for vote in asking.requests(problem, range(settings.votes)):
+                looks[vote.model] = looks[vote.model].plus(longer(outlook(vote), MOST_BYTES))
     return looks
+
+
+def _check_ids(requests: list[Request], taken: set[str]) -> None:
+    """Raises RecipeError if a new problem would be called like a training problem."""
+    if same := taken & {request.sample_id.rpartition("#")[0] for request in requests}:
+        raise RecipeError(
+            f"augment.kinds: problems.train already holds a problem {min(same)!r}, as a new one would be called.",
+            hint="Leave the problems that were made of others out, or give them other ids.",
+        )
 
 
 def _share(rows: list[Problem], left: int, shards_left: int) -> list[Problem]:
@@ -118,13 +134,15 @@ def _refine_limit(run: Run) -> int | None:
 
 def _plan_problems(run: Run) -> dict[str, Any]:
     recipe = run.recipe
-    suites = _suites(recipe)
+    suites = {name: _read(f"problems.eval.{name}", uri, name) for name, uri in recipe.problems.eval.items()}
     asked: dict[str, int] = {}
     for name, suite in suites.items():
         rows = _interleaved(suite.problems)[: recipe.evaluate.limit]
         asked[name] = run.storage.write_rows(f"problems/eval/{name}.parquet", Problem, rows)
         suite.dropped["not_asked"] += len(suite.problems) - len(rows)
     held_out = [problem for suite in suites.values() for problem in suite.problems]
+    if recipe.augment.kinds:
+        run.storage.write_rows(HELD_OUT, Problem, held_out)
     check_exemplars(recipe.teacher, held_out)
     train = _read("problems.train", recipe.problems.train, "train", recipe.problems.limit, held_out)
     run.storage.delete("problems/train")
@@ -137,15 +155,6 @@ def _plan_problems(run: Run) -> dict[str, Any]:
         "sources": dict(Counter(problem.source for problem in train.problems)),
         "suites": {name: {"problems": asked[name], "dropped": dict(+s.dropped)} for name, s in suites.items()},
     }
-
-
-def evaluation_problems(recipe: Recipe) -> list[Problem]:
-    """Every problem of every suite, whether it is asked or not. Raises ProblemError."""
-    return [problem for suite in _suites(recipe).values() for problem in suite.problems]
-
-
-def _suites(recipe: Recipe) -> dict[str, Intake]:
-    return {name: _read(f"problems.eval.{name}", uri, name) for name, uri in recipe.problems.eval.items()}
 
 
 def _interleaved(problems: Sequence[Problem]) -> list[Problem]:

@@ -37,12 +37,15 @@ def cost_sentences(recipe: Recipe, counts: dict[str, Any]) -> list[str]:
         f"expected: about {look.prompt_tokens:,.0f} prompt and {look.completion_tokens:,.0f} completion tokens (taking"
         f" {COMPLETION_SHARE:.0%} of max_tokens for a reply)"
     )
+    again, new = _total([later]), _total([made])
+    more: list[str] = []
+    if again.requests:
+        more.append(f"problems without a correct program are asked again, up to {again.requests:,} requests more")
+    if new.requests:
+        tokens = f"about {new.prompt_tokens:,.0f} prompt and {new.completion_tokens:,.0f} completion tokens"
+        more.append(f"new problems and their programs take up to {new.requests:,} requests more, {tokens}")
     if teacher.kind not in PAID:
-        return [f"{said}, on machines of your own"]
-    again, new = _total([later]).requests, _total([made]).requests
-    more = [f"problems without a correct program are asked again, up to {again:,} requests more"] if again else []
-    if new:
-        more.append(f"new problems and their programs take up to {new:,} requests more")
+        return [f"{said}, on machines of your own", *more]
     if unknown := [model for model, price in prices.items() if not price.known]:
         of = f" of {', '.join(unknown)}" if len(prices) > 1 else ""
         return [f"{said}; cost unknown, for teacher.price{of} is unknown_ok", *more]
@@ -55,7 +58,7 @@ def cost_sentences(recipe: Recipe, counts: dict[str, Any]) -> list[str]:
     if more:
         usd += sum(one.usd(prices[model]) for model, one in made.items())
         most += sum(one.most_usd(prices[model]) for found in (later, made) for model, one in found.items())
-        about = f"about {dollars(usd)} with the new problems, " if new else ""
+        about = f"about {dollars(usd)} with the new problems, " if new.requests else ""
         sentences.append(f"{', and '.join(more)}: {about}at most {dollars(most)} in all")
     cap = teacher.budget_usd
     if cap is not None and usd > cap:

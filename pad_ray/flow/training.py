@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict
 
 from pad_ray.curate.select import mix
@@ -23,7 +24,7 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
     calibrate(run, reporter)
     recipe = run.recipe
     with run.stage(round_, "train") as stage:
-        mixture = _mixture(run, round_)
+        mixture = mixture_of(run, round_)
         if not mixture:
             # Only possible after round 0: the student made nothing new, so it stays as it is.
             stage.counts = {"checkpoint": {"student": student_of(run, round_ - 1)}, "skipped": "nothing new to learn"}
@@ -71,7 +72,12 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
         if recipe.train.validation and not validation:
             reporter.say(f"  round {round_}: none of its questions is held out, so its loss was not measured on any")
         stage.new, stage.reused = checkpoint.steps - before, before
-        stage.counts = {"checkpoint": asdict(checkpoint), "examples": len(mixture)}
+        stage.counts = {
+            "checkpoint": asdict(checkpoint),
+            "examples": len(mixture),
+            "by_task": dict(Counter(example.task for example in mixture)),
+            "by_origin": dict(Counter(example.origin for example in mixture)),
+        }
         if validation:
             stage.counts["validation"] = validation
 
@@ -84,11 +90,13 @@ def limit_of(run: Run, round_: int) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _mixture(run: Run, round_: int) -> list[Example]:
+def mixture_of(run: Run, round_: int) -> list[Example]:
+    """What a curated round trains on: its own examples and, after round 0, a replay of earlier ones."""
     new = list(run.storage.scan_rows(f"round-{round_}/examples", Example))
     if round_ == 0:
         return new
     earlier = [
         example for before in range(round_) for example in run.storage.scan_rows(f"round-{before}/examples", Example)
     ]
-    return mix(new, earlier, run.recipe.refine.replay, run.recipe.seed + round_)
+    refine = run.recipe.refine
+    return mix(new, earlier, refine.replay, run.recipe.seed + round_, refine.repair_ratio)

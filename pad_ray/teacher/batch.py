@@ -30,6 +30,10 @@ class Unanswered(TeacherError):
     """The provider did not answer this time, or asked for patience; what was asked may have been done or not."""
 
 
+class Gone(TeacherError):
+    """The provider does not know what it was asked about."""
+
+
 class Batch(NamedTuple):
     """One batch, as its provider describes it."""
 
@@ -166,7 +170,8 @@ class BatchClient:
             told = self._scrubbed(f"{what} at {self.url}: {failure.sentence}.")
             if failure.fate is Fate.AGAIN:
                 raise Unanswered(told) from None
-            raise TeacherError(told, hint=failure.mend) from None
+            kind = Gone if answer.status_code in (404, 410) else TeacherError
+            raise kind(told, hint=failure.mend) from None
         # A body that is no JSON, or a connection that broke.
         except (openai.APIError, httpx2.HTTPError, ValueError) as error:
             why = shorten(str(error.__cause__ or error)) or type(error).__name__

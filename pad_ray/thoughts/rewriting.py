@@ -35,7 +35,9 @@ _MADE = re.compile(r"~(rephrase|change_numbers|harder)(\d*)$")
 _LABEL = re.compile(
     r"\A\W{0,4}(?:new |rewritten |harder |rephrased )?(?:problem|question|q)\W{0,3}:\W{0,4}", re.IGNORECASE
 )
-_SOLUTION = re.compile(r"^\W{0,4}(?:answer|solution|explanation|note)\b.*", re.IGNORECASE | re.MULTILINE | re.DOTALL)
+_SOLUTION = re.compile(
+    r"^\W{0,4}(?:answer|solution|explanation)\W{0,4}(?::|$).*", re.IGNORECASE | re.MULTILINE | re.DOTALL
+)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
@@ -59,8 +61,9 @@ def read_rewriting(reply: str, finish_reason: str, kind: str, original: str) -> 
     question = _SOLUTION.sub("", _LABEL.sub("", reply.strip())).strip().strip('"').strip()
     if finish_reason != "stop" or len(question.split()) < 3 or len(question.encode()) > MOST_BYTES or "```" in question:
         return Rewritten("", "not_a_problem")
-    same_numbers = _NUMBER.findall(question) == _NUMBER.findall(original)
-    if normal(question) == normal(original) or (kind == "change_numbers" and same_numbers):
+    numbers = _NUMBER.findall(original)  # none where they are words
+    kept = kind == "change_numbers" and bool(numbers) and _NUMBER.findall(question) == numbers
+    if kept or normal(question) == normal(original):
         return Rewritten("", "unchanged")
     return Rewritten(question, "")
 
@@ -82,10 +85,11 @@ def new_problem(parent: Problem, kind: str, number: int, question: str) -> Probl
 def augmented_sentence(kind: str, counts: Mapping[str, int]) -> str:
     """What became of the new problems of one kind, in words."""
     lost = ", ".join(f"{counts[reason]:,} {words}" for reason, words in REASONS.items() if counts.get(reason))
-    labelled = (
-        f"{counts['labelled']:,} with an answer" if "labelled" in counts else f"{counts.get('kept', 0):,} to solve"
-    )
-    return f"{kind.replace('_', ' ')}: {counts.get('asked', 0):,} asked for, {labelled}{f' ({lost})' if lost else ''}"
+    settled = "labelled" in counts
+    found = f"{counts['labelled']:,} with an answer" if settled else f"{counts.get('kept', 0):,} to solve"
+    taught = f", {counts['examples']:,} examples" if "examples" in counts else ""
+    name = kind.replace("_", " ")
+    return f"{name}: {counts.get('asked', 0):,} asked for, {found}{taught}{f' (left out: {lost})' if lost else ''}"
 
 
 def new_id(parent_id: str, kind: str, number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,3 +69,16 @@ def test_a_mixture_holds_all_new_examples_and_the_asked_replay(new: int, old: in
     ids = [item.example_id for item in mixture]
     assert len(ids) == len(set(ids)) == new + min(old, round(replay * new))
     assert {item.example_id for item in fresh} <= set(ids)
+
+
+@given(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20), st.floats(0.1, 3), st.integers())
+def test_repairs_are_limited_to_a_ratio_of_the_other_examples_which_all_stay(
+    solves: int, repairs: int, old: int, ratio: float, seed: int
+) -> None:
+    fresh = [example(n) for n in range(solves)] + [replace(example(50 + n), task="repair") for n in range(repairs)]
+    earlier = [replace(example(100 + n), task=("solve", "repair")[n % 2]) for n in range(old)]
+    whole, mixture = mix(fresh, earlier, 1, seed), mix(fresh, earlier, 1, seed, ratio)
+    others = [item for item in whole if item.task == "solve"]
+    assert [item for item in mixture if item.task == "solve"] == others
+    assert len(mixture) - len(others) == min(len(whole) - len(others), int(ratio * len(others)))
+    assert [item for item in whole if item in mixture] == mixture

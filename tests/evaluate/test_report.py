@@ -13,6 +13,7 @@ from pad_ray.errors import StorageError, UsageError
 from pad_ray.evaluate.card import write_card
 from pad_ray.evaluate.report import write_report
 from pad_ray.storage import Storage
+from tests.evaluate.fabricated_run import stage
 
 
 class Page(HTMLParser):
@@ -175,3 +176,13 @@ def test_of_a_mixture_of_teachers_each_ones_yield_is_told(finished_run: Path) ->
     judged["counts"]["by_model"]["small"] = {"asked": 3, "wrong_answer": 3}
     path.write_text(json.dumps(manifest))
     assert "big <1> 8 4 50.0 % small 3 0 0.0 %" in " ".join(read(finished_run)[1].text.split())
+
+
+def test_repairs_among_what_was_trained_on_are_told_where_there_are_some(finished_run: Path) -> None:
+    path = finished_run / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["stages"].append(stage("train", {"by_task": {"solve": 3, "repair": 2}}) | {"round": 1})
+    path.write_text(json.dumps(manifest))
+    text = " ".join(read(finished_run)[1].text.split())
+    # Round, examples, repairs, too long, steps, tokens.
+    assert "0 3 0 1 9 450" in text and "1 5 2 1 9 450" in text

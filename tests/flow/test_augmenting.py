@@ -14,6 +14,7 @@ from pad_ray.errors import BudgetReached, RecipeError
 from pad_ray.flow import augmenting
 from pad_ray.flow.augmenting import augment
 from pad_ray.flow.curating import curate
+from pad_ray.flow.labelling import independent
 from pad_ray.flow.plan import plan, sentences
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.sampling import sample_and_judge
@@ -21,7 +22,7 @@ from pad_ray.one_sample import show
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import parse_recipe
-from pad_ray.records import Example, Problem, Request, Sample, Verdict
+from pad_ray.records import Example, Message, Problem, Request, Sample, Verdict
 from pad_ray.run import Run, open_run
 from pad_ray.status import status
 from pad_ray.storage import Storage
@@ -32,8 +33,10 @@ PRICE = {"input": 100.0, "output": 200.0}
 KINDS = ["rephrase", "change_numbers", "harder"]
 
 
-def recipe(folder: Path, url: str, **keys: Any) -> Recipe:
+def recipe(folder: Path, url: str, question: str = "What is 0 + 1?", **keys: Any) -> Recipe:
+    """Twenty problems; `question` is that of the first one."""
     rows = [{"id": f"p{n}", "question": f"What is {n} + 1?", "answer": n + 1} for n in range(20)]
+    rows[0]["question"] = question
     (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     # What the numbers of p4 become is an evaluation question.
     (folder / "eval.jsonl").write_text(json.dumps({"id": "e", "question": "What is 104 + 101?", "answer": 205}) + "\n")
@@ -109,6 +112,7 @@ def test_new_problems_are_labelled_by_agreement_and_an_interrupted_or_stopped_ru
     # Counted by kind, with what fell away.
     counts = found["augmented"]
     assert {kind: count["asked"] for kind, count in counts.items()} == dict.fromkeys(KINDS, 20)
+    assert sum(found["outcomes"].values()) == 40  # votes say nothing of how often the teacher is right
     assert all(count["unchanged"] == 4 for count in counts.values())
     assert counts["change_numbers"]["in_evaluation"] == 1
     kept = Counter(made_by(id_) for id_ in new)
@@ -142,7 +146,54 @@ def test_what_new_problems_may_cost_is_told_before_the_first_call(tmp_path: Path
     with open_run(recipe(tmp_path, "http://127.0.0.1:9"), str(tmp_path / "run")) as run:
         plan(run, 0)
         said = " ".join(sentences(run))
-    assert "new problems and their programs take up to 300 requests more: about $" in said
+    assert "new problems and their programs take up to 300 requests more, about " in said
+    assert "with the new problems, at most $" in said
+
+
+def test_greedy_replies_to_the_same_prompt_are_one_vote() -> None:
+    def asked(k: int, temperature: float, text: str) -> Request:
+        return Request(f"p#program.r0.k{k}", "p", k, (Message("user", text),), "m", temperature, 64, k)
+
+    requests = [asked(0, 0.0, "a"), asked(1, 0.7, "a"), asked(2, 0.0, "a"), asked(3, 0.7, "a"), asked(4, 0.0, "b")]
+    verdicts = {one.sample_id: Verdict(one.sample_id, "", Outcome.OK, "7") for one in requests}
+    verdicts["p#program.r0.k3"] = Verdict("p#program.r0.k3", "", Outcome.RUNTIME_ERROR)
+    assert [one.k for one in independent(requests, verdicts)] == [0, 1, 4]
+
+
+def test_a_training_problem_that_is_called_like_a_new_one_is_refused(tmp_path: Path) -> None:
+    asked = recipe(tmp_path, "http://127.0.0.1:9")
+    with (tmp_path / "problems.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "p1~harder0", "question": "What is 1 + 1 + 1?", "answer": 3}) + "\n")
+    with pytest.raises(RecipeError, match="'p1~harder0'"), open_run(asked, str(tmp_path / "run")) as run:
+        plan(run, 0)
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_rewriting_that_failed_for_a_passing_reason_is_asked_again_and_what_was_made_before_stays(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "run"
+    with running("--seed", 4) as server:
+        # The calls about p0 fail so often that they are given up for this time.
+        question = f"What is 0 + 1? [faults: {', '.join(['500'] * 8)}]"
+        with open_run(recipe(tmp_path, server.url, question, deadline_s=4), str(folder)) as run:
+            plan(run, 0)
+            augment(run, Reporter(Console(quiet=True)))
+            sample_and_judge(run, 0, Reporter(Console(quiet=True)))
+        first = {problem.problem_id: problem for problem in rows(folder, "problems/train", Problem)}
+        missing = status(folder)["augmented"]["rephrase"]["no_reply"]
+        found = go(recipe(tmp_path, server.url, question), folder)
+        counted = server.stats()
+    later = {problem.problem_id: problem for problem in rows(folder, "problems/train", Problem)}
+    assert missing == 1
+    assert {id_: problem.question for id_, problem in first.items()}.items() <= {
+        id_: problem.question for id_, problem in later.items()
+    }.items()
+    assert len(later) > len(first)
+    assert counted["good_again"] == 0
+    assert found["spend"]["prompt_tokens"] == counted["prompt_tokens"]
+    samples = rows(folder, "round-0/samples", Sample)
+    assert [one.sample_id for one in samples] == [one.sample_id for one in rows(folder, "round-0/requests", Request)]
 
 
 def test_new_problems_are_off_unless_asked_for_and_refused_where_nobody_could_make_or_solve_them(

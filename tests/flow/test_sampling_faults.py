@@ -24,7 +24,7 @@ from pad_ray.records import Request
 from pad_ray.teacher.reply import body
 from tests.fault_plan import FAULTS
 from tests.fault_server import Running, running
-from tests.flow.paid_run import TOO_BUSY, PaidRun, billed_usd, recipe_file
+from tests.flow.paid_run import SAMPLES, TOO_BUSY, PaidRun, billed_usd, recipe_file
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +32,8 @@ EVERY_THIRD = ("--faults", 0.3, "--latency", 0.05)
 BUT_SLOW = ("--kinds", *(kind for kind in FAULTS if kind != "slow"))
 """All faults but calls that hang, for which a run waits until it gives them up."""
 SEED = int(os.environ.get("PAD_RAY_TEST_SEED") or secrets.randbelow(1_000_000))
+PROBLEMS = int(os.environ.get("PAD_RAY_TEST_PROBLEMS") or 250)
+"""Of the run without kills, three samples each; 1667 take about nine minutes."""
 CONCURRENCY = 64
 MOMENTS = 3
 
@@ -39,6 +41,27 @@ MOMENTS = 3
 def digest(request: Request) -> str:
     """What the server calls the content of a request."""
     return hashlib.sha256(body(request)).hexdigest()[:16]
+
+
+@pytest.mark.timeout(1800)
+def test_with_every_third_call_failing_in_every_way_a_run_ends_complete_and_the_ledger_is_the_servers_count(
+    tmp_path: Path,
+) -> None:
+    with running(*EVERY_THIRD, "--seed", SEED) as server:
+        # Long enough that only the calls that hang are given up, however busy the machine is.
+        recipe = recipe_file(tmp_path, server.url, PROBLEMS, concurrency=256, timeout_s=45)
+        with PaidRun(recipe, tmp_path / "run") as run:
+            run.end("sample")
+        counted = server.stats(each=True)
+    assert set(counted["faults"]) >= {"429_date", "slow", "cut", "reset", "refused", "truncated", "html", "no_choices"}
+    assert len(run.requests()) == SAMPLES * PROBLEMS
+    assert run.unsettled() == []
+    check(run, counted)
+    spend = run.status()["spend"]
+    assert spend["prompt_tokens"] == counted["prompt_tokens"]
+    assert spend["completion_tokens"] == counted["completion_tokens"]
+    assert spend["usd"] == pytest.approx(billed_usd(counted))
+    assert counted["good_again"] == 0
 
 
 @pytest.mark.timeout(1200)

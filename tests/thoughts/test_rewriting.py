@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from pad_ray.records import Problem
-from pad_ray.thoughts.rewriting import MOST_BYTES, made_by, new_problem, read_rewriting, rewriting_messages
+from pad_ray.thoughts.rewriting import (
+    MOST_BYTES,
+    augmented_sentence,
+    made_by,
+    new_problem,
+    read_rewriting,
+    rewriting_messages,
+)
 
 ORIGINAL = "Ann has 3 apples and buys 4. How many has she?"
 
@@ -35,10 +42,29 @@ def test_labels_and_solutions_around_the_new_problem_are_left_out(reply: str) ->
         ("```python\ndef solution(): return 1\n```", "stop", "harder", "not_a_problem"),
         ("ann has 3 apples and  buys 4. How many has she?", "stop", "rephrase", "unchanged"),
         ("Of 3 apples and 4 more, how many has Ann?", "stop", "change_numbers", "unchanged"),
+        ("Answer: 11", "stop", "harder", "not_a_problem"),
     ],
 )
 def test_what_is_no_new_problem_is_told_by_its_reason(reply: str, finish: str, kind: str, reason: str) -> None:
     assert read_rewriting(reply, finish, kind, ORIGINAL) == ("", reason)
+
+
+def test_a_problem_that_speaks_of_answers_and_solutions_stays_whole() -> None:
+    question = "A lab has two bottles.\nSolution A is 20% acid, B 30%.\nNote that 2 l of each are mixed. What is it?"
+    assert read_rewriting(question, "stop", "harder", ORIGINAL).question == question
+
+
+def test_numbers_in_words_may_change_too() -> None:
+    original, made = "Ann has three apples and buys four.", "Ann has five apples and buys six."
+    assert read_rewriting(made, "stop", "change_numbers", original).question == made
+
+
+def test_what_became_of_them_is_told_by_kind() -> None:
+    counts = {"asked": 20, "kept": 16, "unchanged": 4, "labelled": 0, "no_agreement": 16}
+    said = augmented_sentence("change_numbers", counts)
+    assert said == (
+        "change numbers: 20 asked for, 0 with an answer (left out: 4 unchanged, 16 without agreement on an answer)"
+    )
 
 
 def test_the_teacher_is_shown_the_question_and_never_the_answer() -> None:
