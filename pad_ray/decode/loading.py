@@ -1,39 +1,94 @@
-"""A student's folder as tokenizer and model, or one clear sentence why it is none."""
+"""A student's folder as tokenizer and model, or as an engine; or one clear sentence why it is none.
+
+What kind of model it is, its config.json says: one that goes on with a text, or an encoder that reads and a decoder
+that writes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pad_ray.errors import StudentError
 from pad_ray.storage import resolve_uri
+
+if TYPE_CHECKING:
+    from pad_ray.decode.transformers_engine import TransformersEngine
+
+_HINT = "Name a Hugging Face folder: config.json, model.safetensors and the tokenizer's files."
+
+
+def load_engine(
+    student_dir: str | Path, *, batch_size: int = 32, device: str | None = None, threads: int | None = None
+) -> TransformersEngine:
+    """The engine for a student's kind of model; see TransformersEngine. Raises StudentError."""
+    from pad_ray.decode.encoder_decoder_engine import EncoderDecoderEngine
+    from pad_ray.decode.transformers_engine import TransformersEngine
+
+    engine = EncoderDecoderEngine if has_encoder(student_dir) else TransformersEngine
+    return engine(student_dir, batch_size=batch_size, device=device, threads=threads)
 
 
 def load_student(student_dir: str, dtype: str) -> tuple[Any, Any]:
     """Tokenizer and model of a folder, never from the network. Raises StudentError."""
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
-    folder = Path(resolve_uri(student_dir))
-    hint = "Name a Hugging Face folder: config.json, model.safetensors and the tokenizer's files."
-    if not (folder / "config.json").is_file():
-        what = "has no config.json" if folder.is_dir() else "is not a folder"
-        raise StudentError(f"student: {student_dir!r} {what}.", hint=hint)
+    folder, kind = resolve_uri(student_dir), model_class(_config(student_dir))
     try:
         with _no_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder, local_files_only=True, dtype=dtype, output_loading_info=True
-            )
+            loaded: Any = kind.from_pretrained(folder, local_files_only=True, dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise StudentError(f"student: {student_dir!r} cannot be loaded: {error}", hint=hint) from error
+        raise StudentError(f"student: {student_dir!r} cannot be loaded: {error}", hint=_HINT) from error
     model, report = loaded
     if missing := sorted(report["missing_keys"]):
         # transformers would fill them with random numbers and only warn.
-        raise StudentError(f"student: {student_dir!r} lacks the weights {', '.join(missing[:3])}…", hint=hint)
+        raise StudentError(f"student: {student_dir!r} lacks the weights {', '.join(missing[:3])}…", hint=_HINT)
     return tokenizer, model
+
+
+def has_encoder(student_dir: str | Path) -> bool:
+    """Whether the model of a folder reads with an encoder and writes with a decoder. Raises StudentError."""
+    return _config(str(student_dir)).is_encoder_decoder
+
+
+def model_class(config: Any) -> Any:
+    """The class of transformers that loads and draws models of this configuration."""
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+
+
+def decoder_start(model: Any) -> int | None:
+    """The token that a decoder is given before it writes the first one; None for a model without an encoder.
+
+    Raises StudentError if an encoder-decoder model does not name it.
+    """
+    if not model.config.is_encoder_decoder:
+        return None
+    for settings in (model.generation_config, model.config):
+        if (start := getattr(settings, "decoder_start_token_id", None)) is not None:
+            return start
+    raise StudentError(
+        f"student: the {model.config.model_type} model names no decoder_start_token_id, so its decoder cannot begin.",
+        hint="Add it to config.json: in the T5 family it is the id of the padding token.",
+    )
+
+
+def _config(student_dir: str) -> Any:
+    from transformers import AutoConfig
+
+    folder = Path(resolve_uri(student_dir))
+    if not (folder / "config.json").is_file():
+        what = "has no config.json" if folder.is_dir() else "is not a folder"
+        raise StudentError(f"student: {student_dir!r} {what}.", hint=_HINT)
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise StudentError(f"student: {student_dir!r} cannot be loaded: {error}", hint=_HINT) from error
 
 
 @contextmanager

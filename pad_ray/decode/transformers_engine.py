@@ -7,17 +7,16 @@ What all prompts of a call begin with (exemplars, a system prompt) is read once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from pad_ray.decode.engine import Completion
 from pad_ray.decode.loading import load_student
 from pad_ray.decode.precision import multiplies_bf16
+from pad_ray.decode.rows import Row, choose, draws
 from pad_ray.records import Message
 
 if TYPE_CHECKING:
@@ -32,21 +31,6 @@ SHARED = 32
 
 PART = 768
 """Tokens of prompts that a CPU reads at once."""
-
-
-@dataclass(slots=True)
-class _Row:
-    """One prompt on its way to a completion."""
-
-    prompt: list[int]
-    limit: int
-    draw: Callable[[], float]
-    tokens: list[int] = field(default_factory=list[int])
-    stopped: bool = False
-
-    @property
-    def done(self) -> bool:
-        return self.stopped or len(self.tokens) >= self.limit
 
 
 class TransformersEngine:
@@ -114,14 +98,13 @@ class TransformersEngine:
         """See `Engine.generate`. Longest prompts are decoded first, so that a batch holds little padding."""
         import torch
 
-        draws = _draws(seed, len(prompts))
-        rows: list[_Row] = []
+        streams = draws(seed, len(prompts))
+        rows: list[Row] = []
         for index, prompt in enumerate(prompts):
-            ids = prompt_ids(self._tokenizer, prompt)
+            ids = self._ids(prompt)
             if not ids:
                 raise ValueError(f"prompts[{index}] is empty, and this model's tokenizer adds nothing to start from.")
-            room = max_tokens if self._context is None else min(max_tokens, self._context - len(ids))
-            rows.append(_Row(ids, room, draws[index]))
+            rows.append(Row(ids, self._limit(len(ids), max_tokens), streams[index]))
         waiting = sorted((row for row in rows if not row.done), key=lambda row: len(row.prompt), reverse=True)
         with torch.inference_mode(), _threads(1 if self._small else torch.get_num_threads()):
             prefix = self._read_prefix(waiting)
@@ -129,7 +112,14 @@ class TransformersEngine:
                 self._complete(waiting[start : start + self.batch_size], prefix, temperature, stop)
         return [self._completion(row, stop) for row in rows]
 
-    def _read_prefix(self, rows: list[_Row]) -> Cache | None:
+    def _ids(self, prompt: str) -> list[int]:
+        return prompt_ids(self._tokenizer, prompt)
+
+    def _limit(self, read: int, max_tokens: int) -> int:
+        """Most tokens to write after so many were read: those asked for, or what the context leaves."""
+        return max_tokens if self._context is None else min(max_tokens, self._context - read)
+
+    def _read_prefix(self, rows: list[Row]) -> Cache | None:
         """The cache of what all prompts begin with, as one row; None where that is not worth it."""
         import torch
 
@@ -144,7 +134,7 @@ class TransformersEngine:
         self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return cache
 
-    def _complete(self, rows: list[_Row], prefix: Cache | None, temperature: float, stop: str) -> None:
+    def _complete(self, rows: list[Row], prefix: Cache | None, temperature: float, stop: str) -> None:
         """Fill `tokens` of every row of one batch; their prompts begin with the tokens of `prefix`."""
         import torch
 
@@ -160,7 +150,7 @@ class TransformersEngine:
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, read:]
         logits, cache = self._read(ids, mask, positions, prefix)
         while True:
-            chosen = _choose(logits, temperature, rows)
+            chosen = choose(logits, temperature, rows)
             for row, token in zip(rows, chosen.tolist(), strict=True):
                 row.tokens.append(token)
                 row.stopped = token in self._stops or self._wrote(row, stop)
@@ -215,7 +205,7 @@ class TransformersEngine:
         )
         return out.logits[:, -1]
 
-    def _completion(self, row: _Row, stop: str) -> Completion:
+    def _completion(self, row: Row, stop: str) -> Completion:
         text = self._text(row.tokens)
         return Completion(
             text=text.split(stop, 1)[0] if stop else text,
@@ -224,7 +214,7 @@ class TransformersEngine:
             completion_tokens=len(row.tokens),
         )
 
-    def _wrote(self, row: _Row, stop: str) -> bool:
+    def _wrote(self, row: Row, stop: str) -> bool:
         """Whether the text holds the stop text; only its end is looked at, until it seems so."""
         return bool(stop) and stop in self._text(row.tokens[-2 * len(stop) :]) and stop in self._text(row.tokens)
 
@@ -253,28 +243,6 @@ def _common(prompts: Sequence[list[int]]) -> int:
     pairs = list(zip(min(prompts), max(prompts), strict=False))
     same = next((place for place, (one, other) in enumerate(pairs) if one != other), len(pairs))
     return min(same, min(map(len, prompts)) - 1)
-
-
-def _choose(logits: torch.Tensor, temperature: float, rows: list[_Row]) -> torch.Tensor:
-    """The next token of every row: the likeliest, or the one that the row's own draw falls on."""
-    import torch
-
-    if temperature == 0:
-        return logits.argmax(dim=-1)
-    # Summed in double precision: float32 sums over a large vocabulary would shift the rare tokens.
-    heights = torch.softmax(logits.float() / temperature, dim=-1).cumsum(dim=-1, dtype=torch.float64)
-    draws = torch.tensor([row.draw() for row in rows], dtype=heights.dtype, device=heights.device)
-    marks = (draws * heights[:, -1])[:, None]
-    return torch.searchsorted(heights, marks, right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
-
-
-def _draws(seed: int | Sequence[int], count: int) -> list[Callable[[], float]]:
-    """A stream of uniform numbers for every prompt."""
-    if isinstance(seed, int):
-        return [np.random.default_rng([seed, index]).random for index in range(count)]
-    if len(seed) != count:
-        raise ValueError(f"seed: {len(seed)} seeds for {count} prompts; give one per prompt, or a single number.")
-    return [np.random.default_rng(one).random for one in seed]
 
 
 def _stop_ids(tokenizer: Any, model: Any) -> frozenset[int]:

@@ -108,6 +108,7 @@ def _facts(story: Story, storage: Storage, round_: int) -> dict[str, Any]:
     recipe = story.recipe
     thought = recipe.get("thought", "program")
     own = read_json(storage, f"round-{round_}/student/pad_ray.json")
+    shape = read_json(storage, f"round-{round_}/student/config.json")
     # A training question: cards are published, test questions had better not be.
     questions = (problem.question for problem in storage.scan_rows("problems/train", Problem))
     question = next((one for one in questions if len(one) <= SHORT and "`" not in one), "What is 3 + 4?")
@@ -127,6 +128,7 @@ def _facts(story: Story, storage: Storage, round_: int) -> dict[str, Any]:
         "outcomes": _outcomes(story.rounds[: round_ + 1]),
         "sandbox": sorted({one.sandbox for one in story.rounds[: round_ + 1] if one.sandbox}),
         "learning_rate": _learning_rate(recipe, round_),
+        "has_encoder": bool(shape.get("is_encoder_decoder")),
         "watched": [(one.number, told) for one in story.rounds[: round_ + 1] if (told := watched_sentence(one))],
     }
 

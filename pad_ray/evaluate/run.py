@@ -190,7 +190,7 @@ def _gradable(problems: list[Problem], job: EvaluateJob) -> list[Problem]:
 
 def _evaluate_here(pending: list[tuple[EvaluateJob, list[Problem]]]) -> Iterator[tuple[int, int]]:
     """The remote task: yields (number of the job, problems done) as each begins and after each of its batches."""
-    from pad_ray.decode.transformers_engine import TransformersEngine
+    from pad_ray.decode.loading import load_engine
 
     first = pending[0][0]
     student = str(local_copy(first.student))
@@ -198,7 +198,7 @@ def _evaluate_here(pending: list[tuple[EvaluateJob, list[Problem]]]) -> Iterator
         if first.init == "random":
             _draw_student(student, drawn, first.seed)
         # All cores: nothing else runs meanwhile, whatever the one logical CPU of this task says.
-        engine = TransformersEngine(drawn if first.init == "random" else student, threads=os.cpu_count())
+        engine = load_engine(drawn if first.init == "random" else student, threads=os.cpu_count())
         trained = (Path(student) / "pad_ray.json").is_file()
         sittings = groupby(enumerate(pending), key=lambda item: _sitting(item[1][0]))
         for _, jobs in sittings:
@@ -265,7 +265,9 @@ def _write(
 def _draw_student(shape: str, target: str, seed: int) -> None:
     """Write a student with the folder's shape and tokenizer and fresh weights, the ones that training starts from."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
+
+    from pad_ray.decode.loading import model_class
 
     try:
         config = AutoConfig.from_pretrained(shape, local_files_only=True)
@@ -276,5 +278,5 @@ def _draw_student(shape: str, target: str, seed: int) -> None:
             hint="Name a Hugging Face folder with config.json and the tokenizer's files.",
         ) from error
     torch.manual_seed(seed)
-    AutoModelForCausalLM.from_config(config, dtype=torch.float32).save_pretrained(target)
+    model_class(config).from_config(config, dtype=torch.float32).save_pretrained(target)
     tokenizer.save_pretrained(target)

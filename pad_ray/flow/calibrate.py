@@ -25,7 +25,7 @@ from pad_ray.storage import Storage
 from pad_ray.thoughts import THOUGHTS
 
 if TYPE_CHECKING:
-    from pad_ray.train.encode import Encoded
+    from pad_ray.train.encode import Encoding
 
 READ = 16
 """Prompts that are read to see how fast reading is."""
@@ -113,6 +113,7 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     import torch
 
+    from pad_ray.decode.loading import has_encoder
     from pad_ray.train.encode import encode
     from pad_ray.train.held_out import split
     from pad_ray.train.model import load_model, load_tokenizer, recompute_activations
@@ -122,7 +123,8 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
     folder = str(storage.fetch(BASE))
     tokenizer = load_tokenizer(folder)
     learned, others = split(list(storage.scan_rows("round-0/examples", Example)), recipe.train.validation)
-    rows = encode(learned, tokenizer, recipe.train.max_length).rows
+    encoding = encode(learned, tokenizer, recipe.train.max_length, has_encoder(folder))
+    rows = encoding.rows
     if not rows:
         raise TrainError(
             f"there is nothing to train on: no example fits into train.max_length = {recipe.train.max_length} tokens.",
@@ -139,7 +141,7 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
         model.train()  # it computes nothing again otherwise
     # Between two looks at the held-out questions the training has less time for itself.
     watching = 1 + FORWARD * len(others) / (len(learned) * recipe.train.validate_every)
-    speed = recipe.train.workers * _training(model, rows, tokenizer.pad_token_id, recipe)
+    speed = recipe.train.workers * _training(model, encoding, tokenizer.pad_token_id, recipe)
     return {
         **decoding,
         "train_tokens_per_s": round(speed / watching, 1),
@@ -148,7 +150,7 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _training(model: Any, rows: tuple[Encoded, ...], pad: int, recipe: Recipe) -> float:
+def _training(model: Any, encoding: Encoding, pad: int, recipe: Recipe) -> float:
     """Tokens a second through forward, backward and optimizer of one worker; the weights stay as they are."""
     import torch
 
@@ -162,18 +164,18 @@ def _training(model: Any, rows: tuple[Encoded, ...], pad: int, recipe: Recipe) -
     # A learning rate of 0 costs what another costs.
     optimizer = torch.optim.AdamW(loss.parameters(), lr=0.0, fused=True)
     size = min(recipe.train.tokens_per_batch, recipe.train.micro_tokens)
-    course = plan([len(row.ids) for row in rows], workers=1, tokens_per_batch=size, micro_tokens=size, epochs=1, seed=0)
+    course = plan(*encoding.sides, workers=1, tokens_per_batch=size, micro_tokens=size, epochs=1, seed=0)
     micros = [micro for step in course.steps for micro in step[0]][: STEPS + 1]
     tokens, started = 0, time.monotonic()
     for number, micro in enumerate(micros):
         if number == 1:  # the first one warmed up
             tokens, started = 0, time.monotonic()
-        batch = collate(rows, micro, pad)
-        total = loss(*(torch.from_numpy(part).to(device) for part in (batch.ids, batch.where, batch.targets)))
+        batch = collate(encoding.rows, micro, pad, loss.start)
+        total = loss(*(torch.from_numpy(part).to(device) for part in batch.arrays))
         total.backward()
         optimizer.step()
         optimizer.zero_grad()
-        tokens += sum(len(rows[i].ids) for i in micro)
+        tokens += sum(len(encoding.rows[i].ids) for i in micro)
         if device == "cuda":
             torch.cuda.synchronize()
     return round(tokens / (time.monotonic() - started), 1)
@@ -181,12 +183,12 @@ def _training(model: Any, rows: tuple[Encoded, ...], pad: int, recipe: Recipe) -
 
 def _decoding(storage: Storage, folder: str, recipe: Recipe) -> dict[str, float]:
     """Prompt tokens read and tokens generated a second, and the mean length of a prompt."""
-    from pad_ray.decode.transformers_engine import TransformersEngine
+    from pad_ray.decode.loading import load_engine
 
     thought = THOUGHTS[recipe.thought]
     problems = islice(storage.scan_rows("problems/train", Problem), READ)
     prompts = [thought.student_prompt(problem.question) for problem in problems]
-    engine = TransformersEngine(folder, batch_size=recipe.decode.batch_size, threads=os.cpu_count())
+    engine = load_engine(folder, batch_size=recipe.decode.batch_size, threads=os.cpu_count())
     engine.generate(prompts[:4], max_tokens=4, temperature=0.0, seed=0)  # warms up
     started = time.monotonic()
     read = engine.generate(prompts, max_tokens=1, temperature=0.0, seed=0)

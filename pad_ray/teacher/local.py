@@ -24,7 +24,7 @@ NEXT_QUESTION = "\n\nQ:"
 
 
 class LocalTeacher:
-    """Samples from any causal language model of transformers, in batches."""
+    """Samples from any language model of transformers, in batches."""
 
     def __init__(self, model: str, *, batch_size: int, threads: int) -> None:
         """`model` is a folder, a hub id or a URI (see students.sources); `threads` the CPU share of this actor.
@@ -33,13 +33,13 @@ class LocalTeacher:
         """
         import torch
 
-        from pad_ray.decode.transformers_engine import TransformersEngine
+        from pad_ray.decode.loading import load_engine
 
         torch.set_num_threads(threads)
         self._model = model
         folder = local_student(model, say=_unsaid, key="teacher.model")
         try:
-            self._engine = TransformersEngine(folder, batch_size=batch_size)
+            self._engine = load_engine(folder, batch_size=batch_size)
         except StudentError as error:
             raise StudentError(f"teacher.model: {error.message.removeprefix('student: ')}", hint=error.hint) from error
 

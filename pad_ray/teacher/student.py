@@ -16,10 +16,10 @@ class StudentTeacher:
         """Loads the model. Raises StudentError if the folder is not one. `threads` is the CPU share of this actor."""
         import torch
 
-        from pad_ray.decode.transformers_engine import TransformersEngine
+        from pad_ray.decode.loading import load_engine
 
         torch.set_num_threads(threads)
-        self._engine = TransformersEngine(student, batch_size=batch_size)
+        self._engine = load_engine(student, batch_size=batch_size)
 
     def sample(self, requests: Sequence[Request]) -> Iterator[Sample]:
         """One Sample per Request."""

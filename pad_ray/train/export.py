@@ -10,29 +10,31 @@ from typing import Any
 
 import deepspeed
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig
+from transformers import GenerationConfig
 
+from pad_ray.decode.loading import decoder_start, model_class
 from pad_ray.errors import TrainError
+from pad_ray.train.encode import Encoded
+from pad_ray.train.model import all_scores
 
 TOLERANCE = 1e-4
 """Largest difference between a score of the exported model and of the one in memory."""
 
 
-def export_student(engine: Any, tokenizer: Any, probe: tuple[int, ...], folder: Path, card: dict[str, Any]) -> None:
+def export_student(engine: Any, tokenizer: Any, probe: Encoded, folder: Path, card: dict[str, Any]) -> None:
     """Write the engine's model as a Hugging Face folder; every worker calls this, the first one writes.
 
-    The folder is written under a temporary name, loaded back, and must give the same scores for the `probe` ids.
+    The folder is written under a temporary name, loaded back, and must give the same scores for the row `probe`.
     Raises TrainError when it does not.
     """
     engine.eval()
     model = engine.module.model
-    ids = torch.tensor([probe], device=engine.device)
     # With ZeRO 3 both lines are collective: weights lie scattered over the workers.
     with torch.no_grad():
-        expected = model(input_ids=ids, use_cache=False).logits.float()
+        expected = all_scores(model, probe, engine.device)
     weights = gather(model, keep=engine.global_rank == 0)
     if engine.global_rank == 0:
-        _publish(model, weights, tokenizer, ids, expected, folder, card)
+        _publish(model, weights, tokenizer, probe, expected, folder, card)
 
 
 def gather(model: Any, keep: bool) -> dict[str, torch.Tensor]:
@@ -51,7 +53,7 @@ def _publish(
     model: Any,
     weights: dict[str, torch.Tensor],
     tokenizer: Any,
-    ids: torch.Tensor,
+    probe: Encoded,
     expected: torch.Tensor,
     folder: Path,
     card: dict[str, Any],
@@ -63,25 +65,28 @@ def _publish(
     temporary.chmod(0o755)
     # Greedy unless asked otherwise: sampling defaults that came with the base model would blur every evaluation.
     model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        decoder_start_token_id=decoder_start(model),
     )
     model.config.eos_token_id, model.config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     model.save_pretrained(temporary, state_dict=weights)
     tokenizer.save_pretrained(temporary)
     (temporary / "pad_ray.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    _prove(temporary, ids, expected)
+    _prove(temporary, model.config, probe, expected)
     if folder.exists():
         shutil.rmtree(folder)
     temporary.rename(folder)
 
 
-def _prove(folder: Path, ids: torch.Tensor, expected: torch.Tensor) -> None:
+def _prove(folder: Path, config: Any, probe: Encoded, expected: torch.Tensor) -> None:
     """Load the folder back and compare its scores. Raises TrainError."""
     # On the device it was trained on: the same kernels round the same way.
-    loaded: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).eval()
-    loaded.to(ids.device)
+    loaded: Any = model_class(config).from_pretrained(folder, local_files_only=True).eval()
+    loaded.to(expected.device)
     with torch.no_grad():
-        scores = loaded(input_ids=ids, use_cache=False).logits.float()
+        scores = all_scores(loaded, probe, expected.device)
     difference = (scores - expected).abs().max().item()
     if not difference <= TOLERANCE:
         raise TrainError(

@@ -58,7 +58,7 @@ def watch_training(
 ) -> HeldOut:
     """What watches a training of these steps over so many `trained` rows, with these held-out ones."""
     batches = plan(
-        [len(row.ids) for row in encoding.rows],
+        *encoding.sides,
         workers=workers,
         tokens_per_batch=workers * settings.micro_tokens,
         micro_tokens=settings.micro_tokens,
@@ -141,9 +141,8 @@ class HeldOut:
             for step in self.batches:
                 # With ZeRO 3 the workers gather weights together, so all go through the same number of batches.
                 for micro in step[engine.global_rank]:
-                    batch = collate(self.rows, micro, self.pad)
-                    parts = (batch.ids, batch.where, batch.targets)
-                    total += engine.module(*(torch.from_numpy(part).to(engine.device) for part in parts))
+                    batch = collate(self.rows, micro, self.pad, engine.module.start)
+                    total += engine.module(*(torch.from_numpy(part).to(engine.device) for part in batch.arrays))
         if engine.world_size > 1:
             torch.distributed.all_reduce(total)
         engine.train()

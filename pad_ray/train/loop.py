@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pad_ray.decode.loading import has_encoder
 from pad_ray.errors import StudentError, TrainError
 from pad_ray.records import Checkpoint, Example
 from pad_ray.storage import Storage, local_copy
@@ -64,7 +65,7 @@ def _train(job: TrainJob) -> Checkpoint | None:
     base = str(local_copy(job.model))
     tokenizer = load_tokenizer(base)
     learned, others = split(storage.read_rows(job.mixture, Example), settings.validation)
-    encoding = encode(learned, tokenizer, settings.max_length)
+    encoding = encode(learned, tokenizer, settings.max_length, has_encoder(base))
     course = plan_training(job, encoding, workers)
     model = load_model(base, job.init, job.seed, len(tokenizer))
     if settings.gradient_checkpointing:
@@ -76,12 +77,12 @@ def _train(job: TrainJob) -> Checkpoint | None:
     )
 
     def export(name: str) -> None:
-        export_student(engine, tokenizer, encoding.rows[0].ids, storage.path(name), job.card)
+        export_student(engine, tokenizer, encoding.rows[0], storage.path(name), job.card)
         if rank == 0:
             storage.publish(name)
 
     held_out = watch_training(
-        encode(others, tokenizer, settings.max_length),
+        encode(others, tokenizer, settings.max_length, encoding.apart),
         course.steps,
         settings,
         workers=workers,
@@ -136,7 +137,7 @@ def plan_training(job: TrainJob, encoding: Encoding, workers: int) -> Plan:
     settings = job.settings
     tokens = sum(len(row.ids) for row in encoding.rows)
     return plan(
-        [len(row.ids) for row in encoding.rows],
+        *encoding.sides,
         workers=workers,
         tokens_per_batch=settings.tokens_per_batch,
         micro_tokens=settings.micro_tokens,
@@ -209,8 +210,8 @@ def take_step(engine: Any, rows: tuple[Encoded, ...], step: Step, pad: int, due:
     total = torch.zeros(2, device=engine.device)
     total[1] = due
     for number, micro in enumerate(mine, start=1):
-        batch = collate(rows, micro, pad)
-        nll = engine(*(torch.from_numpy(part).to(engine.device) for part in (batch.ids, batch.where, batch.targets)))
+        batch = collate(rows, micro, pad, engine.module.start)
+        nll = engine(*(torch.from_numpy(part).to(engine.device) for part in batch.arrays))
         engine.set_gradient_accumulation_boundary(number == len(mine))
         # DeepSpeed averages over workers and would average over micro-batches: the sum over the step is wanted.
         engine.backward(nll * (engine.world_size / tokens), scale_wrt_gas=False)

@@ -7,11 +7,15 @@ from typing import Any
 import deepspeed
 import torch
 from torch.nn import functional
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging
 
+from pad_ray.decode.loading import decoder_start, has_encoder, model_class
 from pad_ray.decode.precision import multiplies_bf16
 from pad_ray.errors import StudentError
+from pad_ray.train.encode import Encoded
+from pad_ray.train.keep_lines import keep_lines
+from pad_ray.train.packing import collate
 
 logging.set_verbosity_error()
 logging.disable_progress_bar()
@@ -27,23 +31,44 @@ class CompletionLoss(torch.nn.Module):
     def __init__(self, model: Any, mixed: bool = False) -> None:
         super().__init__()
         self.model = model
+        self.start = decoder_start(model)
+        """The token that a decoder begins with; None for a causal model."""
         self._mixed = mixed
         self._where: torch.Tensor | None = None
-        # In front of the last layer, so that whatever a model does to its scores afterwards still happens.
+        # In front of the last layer, so that whatever a model does to its scores before (T5 scales what a tied layer
+        # reads) and afterwards still happens.
         model.get_output_embeddings().register_forward_pre_hook(self._keep)
 
     def _keep(self, _layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         return inputs if self._where is None else (inputs[0].flatten(0, 1)[self._where][None],)
 
-    def forward(self, ids: torch.Tensor, where: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """ids [B, L], where [N] positions in the flattened ids, targets [N] → scalar."""
+    def forward(
+        self, ids: torch.Tensor, where: torch.Tensor, targets: torch.Tensor, *apart: torch.Tensor
+    ) -> torch.Tensor:
+        """ids [B, L], where [N] positions in the flattened ids, targets [N] → scalar.
+
+        Of an encoder-decoder student `apart` is mask [B, L] and written [B, T], and `where` are positions in written.
+        """
         self._where = where
         try:
             with torch.autocast(ids.device.type, torch.bfloat16, enabled=self._mixed):
-                scores = self.model(input_ids=ids, use_cache=False).logits[0]  # [N, vocabulary]
+                scores = _scores(self.model, ids, *apart)[0]  # [N, vocabulary]
         finally:
             self._where = None
         return functional.cross_entropy(scores.float(), targets, reduction="sum")
+
+
+def all_scores(model: Any, row: Encoded, device: Any) -> torch.Tensor:
+    """Scores [1, positions, vocabulary] in fp32 at every position of a row, or of what a decoder writes of it."""
+    batch = collate((row,), (0,), 0, decoder_start(model))
+    ids, _, _, *apart = (torch.from_numpy(part).to(device) for part in batch.arrays)
+    return _scores(model, ids, *apart).float()
+
+
+def _scores(model: Any, ids: torch.Tensor, *apart: torch.Tensor) -> torch.Tensor:
+    """The scores as the model gives them; `apart` is mask and written (see Batch)."""
+    named = dict(zip(("attention_mask", "decoder_input_ids"), apart, strict=False))
+    return model(input_ids=ids, **named, use_cache=False).logits
 
 
 def mixed_precision(precision: str, device: str) -> bool:
@@ -52,11 +77,14 @@ def mixed_precision(precision: str, device: str) -> bool:
 
 
 def load_tokenizer(folder: str) -> Any:
-    """The tokenizer of a student folder, with a pad token (its end-of-sequence where it has none of its own)."""
+    """The tokenizer of a student folder, with a pad token (its end-of-sequence where it has none of its own).
+
+    That of an encoder-decoder student keeps the lines of a program, also where the one in the folder does not.
+    """
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
+    return keep_lines(tokenizer) if has_encoder(folder) else tokenizer
 
 
 def load_model(folder: str, init: str, seed: int, tokens: int) -> Any:
@@ -66,18 +94,18 @@ def load_model(folder: str, init: str, seed: int, tokens: int) -> Any:
     """
     missing: list[str] = []
     try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
         if init == "random":
             torch.manual_seed(seed)
-            config = AutoConfig.from_pretrained(folder, local_files_only=True)
-            model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+            model: Any = model_class(config).from_config(config, dtype=torch.float32)
         else:
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = model_class(config).from_pretrained(
                 folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
             )
             model, info = loaded
             missing = sorted(info["missing_keys"])
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise StudentError(f"student.model: {folder} cannot be loaded as a causal language model: {error}") from error
+        raise StudentError(f"student.model: {folder} cannot be loaded as a language model: {error}") from error
     if missing:
         # transformers would fill them with random numbers and go on.
         raise StudentError(

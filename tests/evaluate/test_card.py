@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import yaml
 from pad_ray.evaluate.card import write_card
 from pad_ray.storage import Storage
 from pad_ray.thoughts.program import student_prompt
-from tests.tiny_student import make_tiny_student
+from tests.tiny_student import make_tiny_encoder_decoder, make_tiny_student
 
 
 def card(root: Path, round_: int = 1) -> str:
@@ -122,13 +123,14 @@ def test_a_student_that_was_never_measured_has_a_card_that_says_so(finished_run:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("make", [make_tiny_student, make_tiny_encoder_decoder], ids=["causal", "encoder-decoder"])
 def test_what_the_card_tells_to_type_loads_the_student(
-    finished_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished_run: Path, make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     student = finished_run / "round-1" / "student"
     shutil.rmtree(student)
     prompt = student_prompt("Train question 0 & more?")
-    make_tiny_student(student, [(prompt, "def solution():\n    return 3 + 4\n")])
+    make(student, [(prompt, "def solution():\n    return 3 + 4\n")])
     blocks = re.findall(r"```python\n(.*?)```", card(finished_run), re.DOTALL)
     monkeypatch.chdir(student)
     for block in blocks:

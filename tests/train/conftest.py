@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_student import make_tiny_student
+from tiny_student import make_tiny_encoder_decoder, make_tiny_student
 from training_jobs import MakeJob, sums
 
 from pad_ray.recipe import Train
@@ -21,6 +21,12 @@ from pad_ray.train.launch import TrainJob
 def shape(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student folder with random weights: one token per character, two layers."""
     return make_tiny_student(tmp_path_factory.mktemp("shape"))
+
+
+@pytest.fixture(scope="session")
+def encoder_decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of CodeT5's shape."""
+    return make_tiny_encoder_decoder(tmp_path_factory.mktemp("encoder_decoder"))
 
 
 @pytest.fixture(scope="session")

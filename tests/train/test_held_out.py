@@ -119,10 +119,14 @@ def test_the_workers_share_the_rows_without_gap_or_overlap(encoded: tuple[Encode
 
 def test_a_loss_that_is_no_number_ends_the_training(encoded: tuple[Encoded, ...]) -> None:
     class Broken(SimpleNamespace):
+        start = None
+
         def eval(self) -> None: ...
         def train(self) -> None: ...
+        def __call__(self, *_: torch.Tensor) -> torch.Tensor:
+            return torch.tensor(math.nan)
 
-    engine = Broken(global_rank=0, world_size=1, global_steps=7, device="cpu", module=lambda *_: torch.tensor(math.nan))
+    engine = Broken(global_rank=0, world_size=1, global_steps=7, device="cpu", module=Broken())
     with pytest.raises(TrainError, match="held-out questions became nan at step 7"):
         watching(encoded).loss(engine)
 
