@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from training_jobs import sums
 
@@ -40,6 +40,7 @@ EXAMPLE = sums(1)[0]
 NAMES = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="~")), min_size=1, unique=True)
 
 
+@settings(max_examples=40)
 @given(NAMES, st.floats(0, 0.5))
 def test_a_question_is_on_one_side_with_all_its_programs_and_all_that_was_made_of_it(
     ids: list[str], share: float
@@ -119,10 +120,14 @@ def test_the_workers_share_the_rows_without_gap_or_overlap(encoded: tuple[Encode
 
 def test_a_loss_that_is_no_number_ends_the_training(encoded: tuple[Encoded, ...]) -> None:
     class Broken(SimpleNamespace):
+        start = None
+
         def eval(self) -> None: ...
         def train(self) -> None: ...
+        def __call__(self, *_: torch.Tensor) -> torch.Tensor:
+            return torch.tensor(math.nan)
 
-    engine = Broken(global_rank=0, world_size=1, global_steps=7, device="cpu", module=lambda *_: torch.tensor(math.nan))
+    engine = Broken(global_rank=0, world_size=1, global_steps=7, device="cpu", module=Broken())
     with pytest.raises(TrainError, match="held-out questions became nan at step 7"):
         watching(encoded).loss(engine)
 
