@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from training_jobs import sums
 
@@ -40,6 +40,7 @@ EXAMPLE = sums(1)[0]
 NAMES = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="~")), min_size=1, unique=True)
 
 
+@settings(max_examples=40)
 @given(NAMES, st.floats(0, 0.5))
 def test_a_question_is_on_one_side_with_all_its_programs_and_all_that_was_made_of_it(
     ids: list[str], share: float
