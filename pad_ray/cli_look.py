@@ -41,10 +41,11 @@ def add_looks(app: typer.Typer) -> None:
 def status(run_dir: RunFolder, as_json: AsJson = False) -> None:
     """How far a run got, and what came of it."""
     from pad_ray.evaluate.wording import duration, interval, percent
+    from pad_ray.flow.counting import recount
     from pad_ray.status import status as read_status
     from pad_ray.status import validation_words
 
-    found = read_status(run_dir)
+    found = read_status(run_dir, recount)
     if as_json:
         typer.echo(json.dumps(found))
         return

@@ -225,7 +225,9 @@ class Recipe(Section):
     def ignored(self) -> list[str]:
         """Keys that were set but that nothing uses."""
         teacher, refine = self.teacher, self.refine
-        unused = [f"teacher.{key}" for key in IGNORED[teacher.kind] if key in teacher.model_fields_set]
+        # A resolved recipe sets every key, most of them to what they are anyway.
+        usual = type(teacher)()
+        unused = [f"teacher.{key}" for key in IGNORED[teacher.kind] if getattr(teacher, key) != getattr(usual, key)]
         if "operators" in refine.model_fields_set and not refine.injected:
             unused.append("refine.operators")
         return unused
@@ -243,6 +245,7 @@ class Recipe(Section):
 # These change how fast or how far a run goes, never what a finished row says; they may differ between resumes.
 _OPERATIONAL = (
     "teacher.workers",
+    "teacher.base_url",  # where the model is reached; which one it is, teacher.model says
     "teacher.concurrency",
     "teacher.requests_per_minute",
     "teacher.tokens_per_minute",

@@ -169,10 +169,13 @@ class Teacher(Section):
         if not self.model and not self.mixed:
             raise ValueError(f"teacher.model is missing: kind {self.kind} needs {_NEEDS_MODEL[self.kind]}")
         if self.samples == "all":
-            raise ValueError(f"teacher.samples: 'all' has no meaning for the kind {self.kind}; give a number")
+            missing = "" if "samples" in self.model_fields_set else " (it is what a recipe without this key says)"
+            raise ValueError(f"teacher.samples: 'all'{missing} has no meaning for the kind {self.kind}; give a number")
         if self.kind in PAID:
             for member in self.members:
                 self._check_price(member)
+                if member.base_url and not member.base_url.startswith(("http://", "https://")):
+                    raise ValueError(f"teacher.base_url: {member.base_url!r} must begin with http:// or https://")
         return self
 
     @model_validator(mode="after")

@@ -125,12 +125,18 @@ def stored_recipe(storage: Storage) -> Recipe:
 def _manifest(recipe: Recipe, storage: Storage) -> Manifest:
     """The manifest to go on with; nothing is written into a folder that is refused."""
     manifest = load_manifest(storage)
-    # Where nothing was ever finished (a mistyped path, say) the recipe may still change.
-    if manifest is not None and any(stage.state == "done" for stage in manifest.stages):
+    # Where nothing was ever asked or made (a mistyped path, say, or only a plan) the recipe may still change.
+    if manifest is not None and _is_begun(manifest, storage):
         _check_same(recipe, storage)
         return manifest
     storage.write("recipe.yaml", recipe.to_yaml().encode())
     return Manifest(recipe_hash=recipe.hash(), facts=_facts())
+
+
+def _is_begun(manifest: Manifest, storage: Storage) -> bool:
+    asked = (f"{folder}/{noun}" for folder in ("round-0", "augment") for noun in ("samples", "batches"))
+    made = any(stage.state == "done" and stage.stage != "plan" for stage in manifest.stages)
+    return made or any(storage.exists(name) for name in asked)
 
 
 def _check_same(recipe: Recipe, storage: Storage) -> None:

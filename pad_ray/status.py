@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,14 @@ from pad_ray.manifest import NAME, Manifest, load_manifest
 from pad_ray.storage import Storage
 
 
-def status(run_dir: str | Path) -> dict[str, Any]:
-    """The content of `pad-ray status --json`. Raises UsageError for a folder that is no run."""
+def status(run_dir: str | Path, recount: Callable[[Storage, Manifest], None] | None = None) -> dict[str, Any]:
+    """The content of `pad-ray status --json`. Raises UsageError for a folder that is no run.
+
+    A manifest is behind the rows of a stage that has not ended well; `recount` brings it up to them.
+    """
     manifest = read_manifest(run_dir)
+    if recount:
+        recount(Storage(run_dir), manifest)
     if manifest.state == "running" and not is_held(Storage(run_dir)):
         # Killed: nobody was left to write it down.
         manifest.state = "interrupted"

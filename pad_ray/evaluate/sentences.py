@@ -12,7 +12,9 @@ from pad_ray.evaluate.story import Round, SourceYield, Story
 from pad_ray.evaluate.wording import counted, percent, points, points_interval
 from pad_ray.problems import left_out
 from pad_ray.problems.decontamination import RUN
+from pad_ray.status import total_spend
 from pad_ray.students.wheel import WHEELS
+from pad_ray.teacher.money import spend_sentence
 from pad_ray.thoughts.rewriting import augmented_sentence
 
 BARREN = 0.05
@@ -85,6 +87,9 @@ def yield_sentences(story: Story) -> list[str]:
         reasons = left_out(story.planned.get("dropped") or {})
         said.append(f"{story.planned['problems']:,} training problems{f', left out: {reasons}' if reasons else ''}.")
     said += [f"New problems made of them, {augmented_sentence(kind, made)}." for kind, made in story.augmented.items()]
+    spend = total_spend(stage["counts"] for stage in story.manifest.get("stages", []))
+    if spend["usd"] or spend["unsettled"]:
+        said.append(f"The teacher's replies: {spend_sentence(spend)}.")
     for one in story.rounds:
         if one.asked:
             said.append(

@@ -6,7 +6,6 @@ Only outcomes and counts reach the driver; rows stay in the journals until their
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,12 +15,11 @@ import ray
 
 from pad_ray.flow.actors import Judge, Sampler
 from pad_ray.flow.asking import EndpointSampler, askers, resolved, slice_size
-from pad_ray.flow.shard import Shard, ShardRows, settled
-from pad_ray.outcomes import Outcome
+from pad_ray.flow.counting import counted
+from pad_ray.flow.shard import Shard, ShardRows
 from pad_ray.recipe import Recipe
 from pad_ray.records import Verdict
 from pad_ray.storage import resolve_uri
-from pad_ray.thoughts.rewriting import made_by
 
 SLICE = 64
 """Requests that a sampler is handed at once."""
@@ -120,46 +118,11 @@ def _sampled(item: dict[str, Any], *, root: str, round_: int) -> list[dict[str, 
 @ray.remote(num_cpus=0.5)
 def compact(shard: Shard) -> dict[str, Any]:
     """Turn a shard's journals into its parquet files; returns its counts."""
-    problems, samples, verdicts = shard.problems(), shard.samples(), shard.verdicts()
+    samples, verdicts = shard.samples(), shard.verdicts()
     unsettled = shard.compact_samples(samples)
     if verdicts:
         shard.compact("verdicts", Verdict, verdicts)
-    by_source: dict[str, Counter[str]] = {}
-    by_model: dict[str, Counter[str]] = {}
-    outcomes = Counter[str]()
-    for request in shard.requests():
-        verdict = verdicts.get(request.sample_id)
-        counted = [by_source.setdefault(problems[request.problem_id].source, Counter())]
-        # The teacher's votes on new problems say nothing of how often it is right.
-        if shard.round or not made_by(request.problem_id):
-            counted.append(by_model.setdefault(request.model, Counter()))
-            outcomes.update([verdict.outcome.value] if verdict else ())
-        for counts in counted:
-            counts.update(["asked", verdict.outcome.value] if verdict else ["asked"])
-    return {
-        "planned": sum(counts["asked"] for counts in by_source.values()),
-        "sampled": len(samples),
-        "judged": len(verdicts),
-        # What the next call tries again: calls that failed for a passing reason, and failures of our own sandbox.
-        "transient": sum(not settled(sample) for sample in samples.values())
-        + sum(verdict.outcome is Outcome.SANDBOX_ERROR for verdict in verdicts.values()),
-        "by_source": {source: dict(counts) for source, counts in by_source.items()},
-        "by_model": {model: dict(counts) for model, counts in by_model.items()},
-        "outcomes": dict(outcomes),
-        "levels": dict(Counter(verdict.sandbox for verdict in verdicts.values())),
-        "spend": {
-            "prompt_tokens": sum(sample.prompt_tokens for sample in samples.values()),
-            "completion_tokens": sum(sample.completion_tokens for sample in samples.values()),
-            "usd": sum(sample.cost_usd for sample in samples.values()),
-            "unsettled": sum(sample.unsettled_usd for sample in samples.values()) + sum(one.usd for one in unsettled),
-            "unsettled_calls": sum(sample.unsettled_usd > 0 for sample in samples.values()) + len(unsettled),
-            "cached": sum(sample.cached for sample in samples.values()),
-        },
-        "workers": {
-            "sample": sorted({sample.worker for sample in samples.values()}),
-            "judge": sorted({verdict.worker for verdict in verdicts.values()}),
-        },
-    }
+    return counted(shard, samples, verdicts, unsettled)
 
 
 def _gpu_share(workers: int) -> float:

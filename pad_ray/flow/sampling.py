@@ -10,6 +10,7 @@ import ray
 
 from pad_ray.flow.batching import ask_in_batches
 from pad_ray.flow.cluster import plain_errors
+from pad_ray.flow.counting import record, together
 from pad_ray.flow.engines import ask_engines
 from pad_ray.flow.graph import compact, stream
 from pad_ray.flow.journal import REWRITING, round_folder
@@ -20,7 +21,7 @@ from pad_ray.flow.shard import Shard
 from pad_ray.flow.spending import Meter, left_sentence, start_governor
 from pad_ray.flow.students import teaching_student
 from pad_ray.flow.waves import plan_wave
-from pad_ray.manifest import Stage, StageName
+from pad_ray.manifest import StageName
 from pad_ray.run import Run
 from pad_ray.status import total_spend
 from pad_ray.students import local_student
@@ -99,7 +100,7 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
                     )
                 after, at_work, stop = _compacted(cut), [], meter.stop() if meter else stop
                 for stage in stages:
-                    _record(stage, before, after)
+                    record(stage, before, after)
                 if waves and not stop:
                     wave = plan_wave(cut, run.recipe)
                     at_work, starts = [shard for shard in cut if shard.number in wave.starts], wave.starts
@@ -111,7 +112,7 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
                 base = shards(run, REWRITING)
                 labels = label_all(base, cut[len(base) :], run.recipe.augment.agree)
                 after = _compacted(cut)
-                _record(stages[-1], before, after)
+                record(stages[-1], before, after)
                 stages[-1].counts["labels"] = labels
         run.manifest.facts["sandbox"] = sorted(after["levels"])
         if layers:
@@ -125,39 +126,6 @@ def _committed(elsewhere: dict[str, Any], counts: dict[str, Any]) -> float:
     return sum(spend["usd"] + spend["unsettled"] for spend in (elsewhere, counts["spend"]))
 
 
-def _record(stage: Stage, before: dict[str, Any], after: dict[str, Any]) -> None:
-    key, work = ("judged", "judge") if stage.stage == "judge" else ("sampled", "sample")
-    stage.reused, stage.new = before[key], after[key] - before[key]
-    shared = {"transient": after["transient"], "workers": {work: after["workers"][work]}}
-    if work == "sample":
-        stage.counts = {**shared, "spend": after["spend"]}
-    else:
-        stage.counts = {
-            **shared,
-            "outcomes": after["outcomes"],
-            "by_source": after["by_source"],
-            "by_model": after["by_model"],
-            "levels": after["levels"],
-        }
-
-
 def _compacted(cut: list[Shard]) -> dict[str, Any]:
     """Compact every shard and add up what they hold."""
-    total: dict[str, Any] = {"sampled": 0, "judged": 0, "transient": 0, "by_source": {}, "by_model": {}}
-    sums = {"outcomes": Counter[str](), "levels": Counter[str](), "spend": Counter[str]()}
-    workers: dict[str, set[str]] = {"sample": set(), "judge": set()}
-    for part in ray.get([compact.remote(shard) for shard in cut]):
-        for key in ("sampled", "judged", "transient"):
-            total[key] += part[key]
-        for key, counter in sums.items():
-            counter.update(part[key])
-        for key, names in workers.items():
-            names.update(part["workers"][key])
-        for key in ("by_source", "by_model"):
-            for name, counts in part[key].items():
-                total[key][name] = dict(Counter(total[key].get(name, {})) + Counter(counts))
-    return {
-        **total,
-        **{key: dict(counter) for key, counter in sums.items()},
-        "workers": {key: sorted(names) for key, names in workers.items()},
-    }
+    return together(ray.get([compact.remote(shard) for shard in cut]))

@@ -43,8 +43,19 @@ def test_the_manifest_says_how_a_run_ended(tmp_path: Path, error: BaseException,
     assert not (tmp_path / "lease.json").exists()
 
 
-def test_a_folder_of_another_recipe_is_refused_and_the_key_is_named(tmp_path: Path) -> None:
+def test_a_folder_in_which_nothing_was_asked_yet_takes_another_recipe(tmp_path: Path) -> None:
     with open_run(recipe(), str(tmp_path)) as run, run.stage(0, "plan"):
+        pass
+    with open_run(recipe(seed=5), str(tmp_path)) as run:
+        assert run.done(0, "plan") is None
+    with open_run(recipe(seed=5), str(tmp_path)) as run, run.stage(0, "plan"):
+        (tmp_path / "round-0/samples").mkdir(parents=True)
+    with pytest.raises(RecipeError, match=r"seed: 5 in the run, 0 now"), open_run(recipe(), str(tmp_path)):
+        pass
+
+
+def test_a_folder_of_another_recipe_is_refused_and_the_key_is_named(tmp_path: Path) -> None:
+    with open_run(recipe(), str(tmp_path)) as run, run.stage(0, "curate"):
         pass
     before = (tmp_path / "manifest.json").read_bytes()
     with pytest.raises(RecipeError, match=r"seed: 0 in the run, 5 now"), open_run(recipe(seed=5), str(tmp_path)):
