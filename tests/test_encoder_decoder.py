@@ -13,7 +13,7 @@ from tiny_student import make_tiny_encoder_decoder
 from pad_ray.records import Sample
 from pad_ray.storage import Storage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = make_tiny_encoder_decoder(folder / "shape")
     (shape / "model.safetensors").unlink()  # random: only shape and tokenizer are taken
     small = ["problems.limit=60", "train.epochs=1", "refine.limit=20", "refine.epochs=1", "evaluate.limit=6"]
+    small += ["teacher.workers=1", "sandbox.workers=1"]
     pad_ray("distill", "quick", f"student.model={shape}", *small, "--run-dir", folder / "run")
     return folder / "run"
 
