@@ -43,6 +43,7 @@ def status(run_dir: RunFolder, as_json: AsJson = False) -> None:
     from pad_ray.evaluate.wording import duration, interval, percent
     from pad_ray.flow.counting import recount
     from pad_ray.status import status as read_status
+    from pad_ray.status import validation_words
 
     found = read_status(run_dir, recount)
     if as_json:
@@ -57,6 +58,8 @@ def status(run_dir: RunFolder, as_json: AsJson = False) -> None:
         typer.echo(f"  {who:<10} {stage['stage']:<9} {stage['state']:<8} {what:<38} {duration(stage['seconds']):>14}")
     for what, said in _yields(found):
         typer.echo(f"  {what:<10} {said}")
+    for row in found["validation"]:
+        typer.echo(f"  {_who(row):<10} loss on {row['questions']:,} held-out questions: {validation_words(row)}")
     for row in found["accuracy"]:
         right = f"{percent(row['accuracy'])} of {row['n']} questions right (95 % interval {interval(row['ci95'])})"
         how = "" if row.get("prompt", "zero_shot") == "zero_shot" else f", asked {row['prompt'].replace('_', ' ')}"

@@ -22,6 +22,9 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Prompt = Literal["direct", "zero_shot", "few_shot"]
 """How an untrained student is asked."""
 
+Tracker = Literal["tensorboard", "mlflow", "wandb"]
+"""A program that shows curves of trainings."""
+
 Match = Literal["exact", "rounded"]
 """When a number counts as the gold answer."""
 
@@ -111,8 +114,29 @@ class Train(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the forward and backward pass. auto: weights in fp32, products in bf16 where the processor has them
     (GPUs, AMX), in fp32 elsewhere; bf16: the weights too, with fp32 copies in the optimizer."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
     checkpoint_s: float = Field(default=120, gt=0)
     """Seconds between checkpoints; one is always written at the end."""
+    validation: float = Field(default=0.0, ge=0, le=0.5)
+    """Share of the questions that are never trained on, the same ones in every round, and on which the loss is measured
+    while training; 0: none."""
+    validate_every: float = Field(default=0.5, gt=0)
+    """Passes over the examples between two such measurements; the last step is always followed by one."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after this many measurements in a row without a lower loss, and export the student as it was at the lowest;
+    null: train to the end and export the last. Needs validation."""
+    tracking: list[Tracker] = Field(default=["tensorboard"])
+    """Where the curves go besides metrics.jsonl: tensorboard (event files in the run), mlflow, wandb (if installed)."""
+
+    @model_validator(mode="after")
+    def _something_to_wait_for(self) -> Self:
+        if self.patience and not self.validation:
+            raise ValueError(
+                "train.patience: without held-out questions there is no loss to stop by; set train.validation, such as"
+                " 0.05, or leave patience out"
+            )
+        return self
 
 
 class Decode(Section):
@@ -233,6 +257,8 @@ _OPERATIONAL = (
     "teacher.runtime_env",
     "sandbox.workers",
     "train.checkpoint_s",
+    "train.gradient_checkpointing",
+    "train.tracking",
     "problems.license",
     "teacher.license",
     "student.license",

@@ -42,6 +42,11 @@ def status(run_dir: str | Path, recount: Callable[[Storage, Manifest], None] | N
         "examples": sum(stage.counts.get("kept", 0) for stage in manifest.stages if stage.stage == "curate"),
         "origins": _example_counts(manifest, "by_origin"),
         "injected": _example_counts(manifest, "by_operator"),
+        "validation": [
+            {"round": stage.round, **stage.counts["validation"]}
+            for stage in manifest.stages
+            if "validation" in stage.counts
+        ],
         "spend": total_spend(stage.counts for stage in manifest.stages),
         "accuracy": [
             {"round": stage.round, **measured}
@@ -58,6 +63,13 @@ def total_spend(counts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     spends = [one["spend"] for one in counts if "spend" in one]
     keys = ("prompt_tokens", "completion_tokens", "usd", "unsettled", "unsettled_calls", "cached")
     return {key: sum(spend.get(key, 0) for spend in spends) for key in keys}
+
+
+def validation_words(found: Mapping[str, Any]) -> str:
+    """What the held-out questions said of a training: the lowest loss, where, and what followed from it."""
+    exported = ", which is exported" if found["exported_step"] == found["best_step"] else ""
+    stopped = "; stopped early" if found["stopped_early"] else ""
+    return f"{found['best_loss']:.3f} at its lowest, after step {found['best_step']:,}{exported}{stopped}"
 
 
 def augmented_counts(counts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:

@@ -16,7 +16,7 @@ import yaml
 
 from pad_ray.evaluate import wording
 from pad_ray.evaluate.folder import UNTRAINED, read_json, rounds
-from pad_ray.evaluate.sentences import base_model, gain_sentence, gains, teacher
+from pad_ray.evaluate.sentences import base_model, gain_sentence, gains, teacher, watched_sentence
 from pad_ray.evaluate.story import Round, Story, read_story
 from pad_ray.records import Problem
 from pad_ray.storage import Storage
@@ -129,6 +129,7 @@ def _facts(story: Story, storage: Storage, round_: int) -> dict[str, Any]:
         "sandbox": sorted({one.sandbox for one in story.rounds[: round_ + 1] if one.sandbox}),
         "learning_rate": _learning_rate(recipe, round_),
         "has_encoder": bool(shape.get("is_encoder_decoder")),
+        "watched": [(one.number, told) for one in story.rounds[: round_ + 1] if (told := watched_sentence(one))],
     }
 
 

@@ -81,12 +81,16 @@ def yields(by_round: Mapping[int, Mapping[Outcome, int]]) -> str:
 
 @_style()
 def losses(by_round: Mapping[int, Sequence[Mapping[str, Any]]]) -> str:
-    """Training loss over optimizer steps, one line per round."""
+    """Training loss over optimizer steps, one line per round; dashed, where it was measured, on held-out questions."""
     figure, axes = _figure(2.6)
     for number, lines in by_round.items():
         steps, values = [line["step"] for line in lines], [line["loss"] for line in lines]
         axes.plot(steps, values, color=_student_colour(number), linewidth=1.6, label=f"round {number}")
         axes.plot(steps[-1:], values[-1:], "o", color=_student_colour(number), markersize=4)
+        if held_out := [(line["step"], line["held_out"]) for line in lines if "held_out" in line]:
+            style: dict[str, Any] = {"linestyle": "--", "marker": "o", "markersize": 4, "markerfacecolor": "none"}
+            label = f"round {number}, held out"
+            axes.plot(*zip(*held_out, strict=True), color=_student_colour(number), label=label, **style)
     axes.set_xlabel("optimizer step of the round", color=INK)
     axes.set_ylabel("loss per completion token", color=INK)
     axes.set_ylim(bottom=0)

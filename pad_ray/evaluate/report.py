@@ -62,6 +62,7 @@ def render(story: Story) -> str:
         accuracy_plot=plots.accuracies(story.measured) if story.measured else "",
         yield_plot=_plot(plots.yields, {number: one.outcomes for number, one in rounds.items() if one.asked}),
         loss_plot=_plot(plots.losses, {number: one.losses for number, one in rounds.items() if one.losses}),
+        watched=[(one.number, sentence) for one in story.rounds if (sentence := say.watched_sentence(one))],
         sandbox=sorted({one.sandbox for one in story.rounds if one.sandbox}),
     )
 

@@ -120,6 +120,22 @@ def barren_sentences(one: Round) -> list[str]:
     return said
 
 
+def watched_sentence(one: Round) -> str:
+    """What the held-out questions of a round decided, or nothing where there were none."""
+    if not (found := one.training.get("validation")):
+        return ""
+    last = one.training["steps"]
+    ended = (
+        f"training stopped early, after step {last:,}" if found["stopped_early"] else f"training went to step {last:,}"
+    )
+    best = found["exported_step"] == found["best_step"]
+    exported = "the student of the lowest loss" if best else "the last student"
+    return (
+        f"{found['questions']:,} questions ({found['examples']:,} examples) were held out; {ended}, and {exported},"
+        f" of step {found['exported_step']:,}, is the one that was exported."
+    )
+
+
 def overlap_sentence(story: Story) -> str:
     """What training and evaluation share by design, or nothing."""
     if not (shared := story.planned.get("overlap")):

@@ -31,6 +31,8 @@ READ = 16
 """Prompts that are read to see how fast reading is."""
 DECODED = 24
 """Tokens that every row of a batch decodes to see how fast decoding is."""
+FORWARD = 1 / 3
+"""What the loss of a token costs, of what training on it costs."""
 STEPS = 2
 """Optimizer steps that are timed, after one that warms up."""
 
@@ -113,14 +115,15 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
 
     from pad_ray.decode.loading import has_encoder
     from pad_ray.train.encode import encode
-    from pad_ray.train.model import load_model, load_tokenizer
+    from pad_ray.train.held_out import split
+    from pad_ray.train.model import load_model, load_tokenizer, recompute_activations
 
     torch.set_num_threads(os.cpu_count() or 1)
     storage = Storage(root)
     folder = str(storage.fetch(BASE))
     tokenizer = load_tokenizer(folder)
-    examples = list(storage.scan_rows("round-0/examples", Example))
-    encoding = encode(examples, tokenizer, recipe.train.max_length, has_encoder(folder))
+    learned, others = split(list(storage.scan_rows("round-0/examples", Example)), recipe.train.validation)
+    encoding = encode(learned, tokenizer, recipe.train.max_length, has_encoder(folder))
     rows = encoding.rows
     if not rows:
         raise TrainError(
@@ -133,9 +136,15 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
             model.save_pretrained(drawn)
             tokenizer.save_pretrained(drawn)
         decoding = _decoding(storage, drawn if recipe.student.init == "random" else folder, recipe)
+    if recipe.train.gradient_checkpointing:
+        recompute_activations(model, folder)
+        model.train()  # it computes nothing again otherwise
+    # Between two looks at the held-out questions the training has less time for itself.
+    watching = 1 + FORWARD * len(others) / (len(learned) * recipe.train.validate_every)
+    speed = recipe.train.workers * _training(model, encoding, tokenizer.pad_token_id, recipe)
     return {
         **decoding,
-        "train_tokens_per_s": recipe.train.workers * _training(model, encoding, tokenizer.pad_token_id, recipe),
+        "train_tokens_per_s": round(speed / watching, 1),
         "completion": sum(row.completion for row in rows) / max(1, len(rows)),
         "epoch": sum(len(row.ids) for row in rows),
     }

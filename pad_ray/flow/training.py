@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import asdict
 
@@ -11,6 +12,7 @@ from pad_ray.flow.progress import Reporter
 from pad_ray.flow.students import student_of, teaching_student
 from pad_ray.records import Example
 from pad_ray.run import Run
+from pad_ray.status import validation_words
 from pad_ray.train.launch import TrainJob, TrainProgress, steps_done, train
 
 
@@ -58,11 +60,17 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
 
             def show(progress: TrainProgress) -> None:
                 bar.total(progress.steps)
-                bar.to(progress.step, f"loss {progress.loss:.3f}")
+                held_out = "" if progress.held_out is None else f", held out {progress.held_out:.3f}"
+                bar.to(progress.step, f"loss {progress.loss:.3f}{held_out}")
 
             checkpoint = train(job, show)
+            summary = json.loads(run.storage.read(f"{job.checkpoint}/summary.json"))
+            validation = summary.get("validation", {})
             bar.total(checkpoint.steps)
-            bar.to(checkpoint.steps, f"loss {checkpoint.loss:.3f}")
+            best = f", held out {validation_words(validation)}" if validation else ""
+            bar.to(checkpoint.steps, f"loss {checkpoint.loss:.3f}{best}")
+        if recipe.train.validation and not validation:
+            reporter.say(f"  round {round_}: none of its questions is held out, so its loss was not measured on any")
         stage.new, stage.reused = checkpoint.steps - before, before
         stage.counts = {
             "checkpoint": asdict(checkpoint),
@@ -70,6 +78,8 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
             "by_task": dict(Counter(example.task for example in mixture)),
             "by_origin": dict(Counter(example.origin for example in mixture)),
         }
+        if validation:
+            stage.counts["validation"] = validation
 
 
 def limit_of(run: Run, round_: int) -> int | None:

@@ -3,10 +3,14 @@
 Several workers hand their shards to Ray Train, which keeps them in its storage path. A single worker saves into the
 checkpoint folder itself: Ray Train's local mode copies nothing. Of a run in a bucket it uploads each state while the
 training goes on.
+
+The best student so far, where one is wanted, lies beside the states under the number of its step. It goes only when a
+state that names a better one is safe, so whatever state a training resumes from finds the student it names.
 """
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import threading
@@ -37,6 +41,12 @@ class State:
     """Completion tokens so far."""
     seconds: float = 0.0
     """Time trained so far."""
+    best_step: int = 0
+    """The step with the lowest held-out loss; 0 where none was measured."""
+    best_loss: float = math.inf
+    """That loss, in nats per completion token."""
+    waited: int = 0
+    """Measurements since then."""
 
 
 class States:
@@ -62,6 +72,9 @@ class States:
             with tempfile.TemporaryDirectory(dir=self._folder, prefix=".shard-") as shard:
                 engine.save_checkpoint(shard, tag=_TAG, client_state={"pad_ray": asdict(state)})
                 ray.train.report({"step": state.step}, checkpoint=ray.train.Checkpoint.from_directory(shard))
+            if engine.global_rank == 0 and self._worse(state):
+                ray.train.get_all_reported_checkpoints()  # returns when Ray Train would resume from this state
+                self._forget_worse(state)
             return
         states = self._folder / "state"
         states.mkdir(parents=True, exist_ok=True)
@@ -73,7 +86,7 @@ class States:
         temporary.rename(final)
         for leftover in states.glob(".saving-*"):
             shutil.rmtree(leftover)
-        self._upload = threading.Thread(target=self._publish, args=(final.name,), name="state")
+        self._upload = threading.Thread(target=self._publish, args=(final.name, state), name="state")
         self._upload.start()
 
     def settle(self) -> None:
@@ -89,6 +102,9 @@ class States:
         Raises TrainError when the state belongs to another plan.
         """
         if engine.world_size > 1:
+            if engine.global_rank == 0:
+                for leftover in self._folder.glob(".shard-*"):  # of workers that were killed while they saved
+                    shutil.rmtree(leftover)
             checkpoint = ray.train.get_checkpoint()
             if checkpoint is None:
                 return State(plan)
@@ -97,11 +113,52 @@ class States:
         saved = saved_states(self._storage, self._checkpoint)
         return _load(engine, self._storage.fetch(saved[-1]), plan) if saved else State(plan)
 
-    def _publish(self, name: str) -> None:
+    def best(self, state: State) -> str:
+        """Folder of the best student that a state knows of."""
+        return f"{self._checkpoint}/best/step-{state.best_step:08d}"
+
+    def check_best(self, state: State, first: bool) -> None:
+        """Every worker calls this with the state it resumes from; the first one removes students it does not name.
+
+        Raises TrainError when the one it names is gone.
+        """
+        there = self._storage.published(f"{self._checkpoint}/best")
+        if state.best_step and self.best(state) not in there:
+            raise TrainError(
+                f"the best student so far, {self._storage.where(self.best(state))}, is gone.",
+                hint=f"Delete {self._storage.where(self._checkpoint)} to train from the start.",
+            )
+        for name in there:
+            if first and name != self.best(state):
+                self._storage.delete(name)
+
+    def take_best(self, state: State, student: str) -> None:
+        """Make the best student the student of the round; the first worker calls this, after the last step."""
+        source, folder = self._storage.fetch(self.best(state)), self._storage.path(student)
+        temporary = folder.with_name(f".{folder.name}-best")
+        for old in (temporary, folder):
+            shutil.rmtree(old, ignore_errors=True)
+        shutil.copytree(source, temporary)
+        temporary.rename(folder)
+
+    def forget_best(self) -> None:
+        """Remove the best student; it is the student of the round now."""
+        self._storage.delete(f"{self._checkpoint}/best")
+
+    def _worse(self, state: State) -> list[str]:
+        # A later one belongs to a state that is still to come.
+        return [name for name in self._storage.published(f"{self._checkpoint}/best") if name < self.best(state)]
+
+    def _forget_worse(self, state: State) -> None:
+        for name in self._worse(state):
+            self._storage.delete(name)
+
+    def _publish(self, name: str, state: State) -> None:
         try:
             self._storage.publish(f"{self._checkpoint}/state/{name}")
             for old in saved_states(self._storage, self._checkpoint)[:-KEEP]:
                 self._storage.delete(old)
+            self._forget_worse(state)
         except StorageError as error:
             self._failure = error
 

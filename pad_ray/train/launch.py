@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pad_ray.errors import TrainError
@@ -19,6 +19,7 @@ from pad_ray.records import Checkpoint
 from pad_ray.storage import Storage, from_row
 from pad_ray.students import check_student
 from pad_ray.train.progress import TrainProgress, last_progress
+from pad_ray.train.tracking import check_tracking
 
 POLL_S = 0.5
 """Seconds between looks at a running training."""
@@ -64,12 +65,14 @@ class TrainJob:
 def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = None) -> Checkpoint:
     """Train and export; Ray must be initialised. A finished job is returned without doing anything.
 
-    Raises StudentError for a folder that is not a model, TrainError when there is nothing to train on, the loss
-    diverges, or the workers die for good. Ctrl-C stops the training; calling again resumes it.
+    Raises StudentError for a folder that is not a model, TrainError when there is nothing to train on, the disk has no
+    room, a tracker is not installed, the loss diverges, or the workers die for good. Ctrl-C stops the training; calling
+    again resumes it.
     """
     storage = Storage(job.root)
     if (done := finished(storage, job.checkpoint)) and storage.exists(f"{job.student}/config.json"):
         return done
+    check_tracking(job.settings)
     if not storage.remote:  # what lies in a bucket was checked when it was brought there
         check_student(job.model, job.init)
     import ray
@@ -84,7 +87,10 @@ def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = N
     try:
         while True:
             ready, _ = ray.wait([running], timeout=POLL_S)
-            if on_progress and (progress := last_progress(metrics)) and progress != seen:
+            progress = last_progress(metrics)
+            if progress and seen and progress.held_out is None:
+                progress = replace(progress, held_out=seen.held_out)
+            if on_progress and progress and progress != seen:
                 on_progress(progress)
                 seen = progress
             if ready:

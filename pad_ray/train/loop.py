@@ -13,7 +13,7 @@ import math
 import os
 import time
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,9 +24,11 @@ from pad_ray.records import Checkpoint, Example
 from pad_ray.storage import Storage, local_copy
 from pad_ray.train.deepspeed_config import deepspeed_config, prepare_deepspeed
 from pad_ray.train.encode import Encoded, Encoding, encode
+from pad_ray.train.held_out import HeldOut, split, watch_training
 from pad_ray.train.packing import Plan, Step, collate, plan
 from pad_ray.train.progress import MetricsLog, TrainProgress, read_metrics
 from pad_ray.train.schedule import learning_rate
+from pad_ray.train.tracking import check_tracking, trackers
 
 if TYPE_CHECKING:
     from pad_ray.train.checkpoint import State, States
@@ -52,30 +54,60 @@ def _train(job: TrainJob) -> Checkpoint | None:
     prepare_process(context.get_local_rank(), context.get_local_world_size())
     # Only now: DeepSpeed looks at its surroundings when it is imported.
     from pad_ray.train.checkpoint import States
+    from pad_ray.train.disk import check_disk
     from pad_ray.train.export import export_student
-    from pad_ray.train.model import load_model, load_tokenizer, start_engine
+    from pad_ray.train.model import load_model, load_tokenizer, recompute_activations, start_engine
 
+    settings = job.settings
+    check_tracking(settings)
     storage = Storage(job.root)
     states = States(storage, job.checkpoint)
     base = str(local_copy(job.model))
     tokenizer = load_tokenizer(base)
-    examples = storage.read_rows(job.mixture, Example)
-    encoding = encode(examples, tokenizer, job.settings.max_length, has_encoder(base))
+    learned, others = split(storage.read_rows(job.mixture, Example), settings.validation)
+    encoding = encode(learned, tokenizer, settings.max_length, has_encoder(base))
     course = plan_training(job, encoding, workers)
     model = load_model(base, job.init, job.seed, len(tokenizer))
+    if settings.gradient_checkpointing:
+        recompute_activations(model, base)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     accumulate = max(len(batches) for step in course.steps for batches in step)
-    settings = job.settings
     engine = start_engine(
         model, deepspeed_config(settings, accumulate), job.lr, settings.weight_decay, settings.precision
     )
-    state = states.load(engine, fingerprint(job, encoding))
-    state = run_steps(job, engine, encoding.rows, course.steps, state, tokenizer.pad_token_id, states)
-    export_student(engine, tokenizer, encoding.rows[0], storage.path(job.student), job.card)
+
+    def export(name: str) -> None:
+        export_student(engine, tokenizer, encoding.rows[0], storage.path(name), job.card)
+        if rank == 0:
+            storage.publish(name)
+
+    held_out = watch_training(
+        encode(others, tokenizer, settings.max_length, encoding.apart),
+        course.steps,
+        settings,
+        workers=workers,
+        trained=len(encoding.rows),
+        pad=tokenizer.pad_token_id,
+        keep=lambda state: export(states.best(state)),
+    )
+    if not storage.remote:
+        check_disk(storage.path(job.checkpoint), engine.device, parameters, settings, held_out.wants_best)
+    state = states.load(engine, fingerprint(job, encoding, held_out.rows))
+    if held_out.wants_best:
+        states.check_best(state, first=rank == 0)
+    state = run_steps(job, engine, encoding.rows, course.steps, state, tokenizer.pad_token_id, states, held_out)
+    if not held_out.wants_best:
+        export(job.student)
     states.settle()
     if rank:
         return None
-    storage.publish(job.student)
-    return _summarise(job, storage, encoding, course, state, workers)
+    if held_out.wants_best:
+        states.take_best(state, job.student)
+        storage.publish(job.student)
+    watched = held_out.facts(state, len({example.problem_id for example in others}))
+    checkpoint = _summarise(job, storage, encoding, course, state, workers, watched)
+    states.forget_best()
+    return checkpoint
 
 
 def prepare_process(local_rank: int, local_workers: int) -> None:
@@ -115,13 +147,14 @@ def plan_training(job: TrainJob, encoding: Encoding, workers: int) -> Plan:
     )
 
 
-def fingerprint(job: TrainJob, encoding: Encoding) -> str:
-    """Sixteen hex digits of everything the optimizer steps depend on."""
-    settings = job.settings.model_dump(mode="json", exclude={"checkpoint_s", "use_gpu"})
+def fingerprint(job: TrainJob, encoding: Encoding, held_out: tuple[Encoded, ...] = ()) -> str:
+    """Sixteen hex digits of everything the optimizer steps, and the choice among them, depend on."""
+    operational = {"checkpoint_s", "use_gpu", "gradient_checkpointing", "tracking"}
+    settings = job.settings.model_dump(mode="json", exclude=operational)
     digest = hashlib.sha256(
         json.dumps([settings, job.parent, job.init, job.epochs, job.tokens, job.lr, job.seed], sort_keys=True).encode()
     )
-    for row in encoding.rows:
+    for row in (*encoding.rows, *held_out):
         digest.update(np.array([row.prompt, *row.ids], dtype=np.int64).tobytes())
     return digest.hexdigest()[:16]
 
@@ -134,17 +167,19 @@ def run_steps(
     state: State,
     pad: int,
     states: States,
+    held_out: HeldOut,
 ) -> State:
     """Take the steps that are left; returns the state after the last one, which is saved. Raises TrainError."""
     import torch
 
-    from pad_ray.train.checkpoint import State
-
     first = engine.global_rank == 0
     started, saved = time.monotonic() - state.seconds, time.monotonic()
     engine.train()
-    with MetricsLog(states.metrics(), state.step) if first else nullcontext() as log:
+    log = MetricsLog(states.metrics(), state.step, trackers(job, state.seconds)) if first else None
+    with log or nullcontext():
         for step in range(state.step, len(steps)):
+            if held_out.stops(state):
+                break
             rate = learning_rate(step, len(steps), job.lr, job.settings)
             for group in engine.optimizer.param_groups:
                 group["lr"] = rate
@@ -153,10 +188,12 @@ def run_steps(
             due = first and time.monotonic() - saved > job.settings.checkpoint_s
             loss, due = take_step(engine, rows, steps[step], pad, due)
             tokens = state.tokens + _completion_tokens(rows, steps[step])
-            state = State(state.plan, step + 1, tokens, time.monotonic() - started)
+            state = replace(state, step=step + 1, tokens=tokens, seconds=time.monotonic() - started)
+            state, watched = held_out.look(engine, state)
             if log:
-                log.append(TrainProgress(step + 1, len(steps), loss, rate, tokens, round(state.seconds, 3)))
-            if due or step + 1 == len(steps):
+                seconds = round(state.seconds, 3)
+                log.append(TrainProgress(step + 1, len(steps), loss, rate, tokens, seconds, watched))
+            if due or held_out.kept(state) or held_out.stops(state) or step + 1 == len(steps):
                 if log:
                     log.flush()  # the file must never be behind the state
                 states.save(engine, state)
@@ -196,7 +233,13 @@ def _completion_tokens(rows: tuple[Encoded, ...], step: Step) -> int:
 
 
 def _summarise(
-    job: TrainJob, storage: Storage, encoding: Encoding, course: Plan, state: State, workers: int
+    job: TrainJob,
+    storage: Storage,
+    encoding: Encoding,
+    course: Plan,
+    state: State,
+    workers: int,
+    watched: dict[str, Any],
 ) -> Checkpoint:
     """Write `summary.json`, the last thing of a training: where it is, nothing is left to do."""
     losses = [line.loss for line in read_metrics(storage.path(job.checkpoint) / "metrics.jsonl")]
@@ -218,6 +261,7 @@ def _summarise(
         "seconds": round(state.seconds, 3),
         "workers": workers,
         "zero_stage": job.settings.zero_stage,
+        **watched,
     }
     storage.write(f"{job.checkpoint}/summary.json", json.dumps({**asdict(checkpoint), **facts}, indent=2).encode())
     return checkpoint

@@ -121,6 +121,20 @@ def load_model(folder: str, init: str, seed: int, tokens: int) -> Any:
     return model
 
 
+def recompute_activations(model: Any, folder: str) -> None:
+    """Have the layers of a model compute their activations again in the backward pass (Chen et al. 2016, 1604.06174).
+
+    Raises StudentError for a model that cannot.
+    """
+    try:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    except ValueError as error:
+        raise StudentError(
+            f"train.gradient_checkpointing: the model in {folder} has no support for it: {error}",
+            hint="Leave it out, or lower train.micro_tokens to save memory.",
+        ) from error
+
+
 def start_engine(model: Any, config: dict[str, Any], lr: float, weight_decay: float, precision: str) -> Any:
     """A DeepSpeed engine that computes the CompletionLoss of the model; the process group must be there."""
     device = "cuda" if torch.cuda.is_available() else "cpu"

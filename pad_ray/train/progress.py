@@ -1,12 +1,20 @@
-"""`metrics.jsonl`: one line per optimizer step, written by the first worker, read by the driver while training runs."""
+"""`metrics.jsonl`: one line per optimizer step, written by the first worker, read by the driver while training runs.
+
+Whoever else shows the curves is told the same lines, see `tracking`.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
+
+END_BYTES = 1 << 14
+"""The end of the file that the driver reads: about a hundred steps."""
 
 FLUSH_S = 0.5
 """Seconds between writes: steps of a small student are far shorter than a write is worth."""
@@ -28,18 +36,40 @@ class TrainProgress:
     """Completion tokens so far."""
     seconds: float
     """Time trained so far, resumed parts included."""
+    held_out: float | None = None
+    """Mean loss on the held-out questions after the step, in the same unit; None where it was not measured."""
+
+
+class Tracker(Protocol):
+    """Somebody else who shows the curves of a training."""
+
+    def add(self, progress: TrainProgress) -> None:
+        """Take one line; those of a training that resumes come again from the first one on."""
+        ...
+
+    def flush(self) -> None:
+        """Hand over what was taken so far."""
+        ...
+
+    def close(self, done: bool) -> None:
+        """The training is done, or was stopped."""
+        ...
 
 
 class MetricsLog:
     """Appends steps to the file; lines after the step a training resumes from are taken out first."""
 
-    def __init__(self, path: Path, resumed_step: int) -> None:
+    def __init__(self, path: Path, resumed_step: int, trackers: Sequence[Tracker] = ()) -> None:
         kept = [line for line in read_metrics(path) if line.step <= resumed_step]
         temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_text("".join(map(_line, kept)), encoding="utf-8")
         temporary.replace(path)
         self._file = path.open("a", encoding="utf-8")
         self._flushed = time.monotonic()
+        self._trackers = trackers
+        for tracker in trackers:
+            for line in kept:
+                tracker.add(line)
 
     def __enter__(self) -> MetricsLog:
         return self
@@ -48,16 +78,22 @@ class MetricsLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+        for tracker in self._trackers:
+            tracker.close(done=error is None)
 
     def append(self, progress: TrainProgress) -> None:
         """Add one step; it reaches the disk within about half a second of training."""
         self._file.write(_line(progress))
+        for tracker in self._trackers:
+            tracker.add(progress)
         if time.monotonic() - self._flushed > FLUSH_S:
             self.flush()
 
     def flush(self) -> None:
         """Hand everything to the operating system, where it survives a kill."""
         self._file.flush()
+        for tracker in self._trackers:
+            tracker.flush()
         self._flushed = time.monotonic()
 
 
@@ -69,16 +105,22 @@ def read_metrics(path: Path) -> list[TrainProgress]:
 
 
 def last_progress(path: Path) -> TrainProgress | None:
-    """The newest complete line, reading only the end of the file."""
+    """The newest complete line, with the newest held-out loss near it, reading only the end of the file."""
     if not path.exists():
         return None
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 1024))
+        file.seek(max(0, path.stat().st_size - END_BYTES))
         lines = file.read().split(b"\n")
     # The first piece may lack its beginning and the last its end; a line is far shorter than the part that was read.
-    complete = [line for line in lines[:-1] if line.startswith(b"{")]
-    return TrainProgress(**json.loads(complete[-1])) if complete else None
+    complete = [TrainProgress(**json.loads(line)) for line in lines[:-1] if line.startswith(b"{")]
+    if not complete:
+        return None
+    measured = [line.held_out for line in complete if line.held_out is not None]
+    return replace(complete[-1], held_out=measured[-1] if measured else None)
 
 
 def _line(progress: TrainProgress) -> str:
-    return json.dumps(asdict(progress)) + "\n"
+    row = asdict(progress)
+    if progress.held_out is None:
+        del row["held_out"]
+    return json.dumps(row) + "\n"

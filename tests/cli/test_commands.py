@@ -195,6 +195,19 @@ def test_status_tells_of_a_calibration_which_counts_nothing(tmp_path: Path) -> N
     assert "5 steps" in training
 
 
+def test_status_tells_what_the_held_out_questions_of_a_round_said(tmp_path: Path) -> None:
+    found = {"questions": 12, "best_step": 1100, "best_loss": 0.5, "exported_step": 1100, "stopped_early": True}
+    stages = [
+        Stage(round=0, stage="train", state="done", counts={"validation": found}),
+        Stage(round=1, stage="train", state="done"),
+    ]
+    Manifest(recipe_hash="0", stages=stages).save(Storage(tmp_path))
+    said = pad_ray("status", tmp_path).stdout
+    lowest = "0.500 at its lowest, after step 1,100, which is exported; stopped early"
+    assert f"round 0    loss on 12 held-out questions: {lowest}\n" in said
+    assert json.loads(pad_ray("status", tmp_path, "--json").stdout)["validation"] == [{"round": 0, **found}]
+
+
 def test_a_long_line_is_not_wrapped_without_a_terminal(recipe: Path, tmp_path: Path) -> None:
     run = tmp_path / ("deep/" * 20) / "run"
     assert f"pad-ray: recipe t in {run}\n" in pad_ray("plan", recipe, "--run-dir", run).stderr

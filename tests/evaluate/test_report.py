@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pad_ray.errors import StorageError, UsageError
+from pad_ray.evaluate.card import write_card
 from pad_ray.evaluate.report import write_report
 from pad_ray.storage import Storage
 from tests.evaluate.fabricated_run import stage
@@ -81,6 +82,29 @@ def test_the_page_tells_every_part_of_the_run(finished_run: Path) -> None:
         "tokens_per_batch: 2048",
     ):
         assert shown in text
+
+
+def test_held_out_questions_are_a_second_curve_and_say_which_student_was_exported(finished_run: Path) -> None:
+    plain, _ = read(finished_run)
+    assert "held out" not in plain
+    storage = Storage(finished_run)
+    folder = "round-0/checkpoint"
+    lines = [json.loads(row) for row in storage.read(f"{folder}/metrics.jsonl").splitlines()]
+    rows = [{**row, "held_out": 2.5} for row in lines[:1]] + lines[1:]
+    storage.write(f"{folder}/metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+    found = {"questions": 2, "examples": 5, "best_step": 1, "best_loss": 2.5, "exported_step": 1, "stopped_early": True}
+    training = json.loads(storage.read(f"{folder}/summary.json")) | {"validation": found}
+    storage.write(f"{folder}/summary.json", json.dumps(training).encode())
+    _, page = read(finished_run)
+    text = " ".join(page.text.split())
+    assert "round 0, held out" in text and "round 1, held out" not in text
+    assert "0 3 1 9 450 13.5 s 0.222 2.500 1" in text and "1 5 1 9 450 13.5 s 0.222 – –" in text
+    told = (
+        "Round 0: 2 questions (5 examples) were held out; training stopped early, after step 9, and the student of the"
+        " lowest loss, of step 1, is the one that was exported."
+    )
+    assert told in text
+    assert told in Path(write_card(finished_run, 1) or "").read_text()
 
 
 def test_every_heading_is_followed_by_a_sentence(finished_run: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pad_ray.train.progress import MetricsLog, TrainProgress, last_progress, read_metrics
@@ -30,6 +31,16 @@ def test_a_line_cut_by_a_kill_is_left_out(tmp_path: Path) -> None:
     path.write_text(path.read_text()[:-20])
     assert [progress.step for progress in read_metrics(path)] == [1, 2]
     assert last_progress(path) == line(2)
+
+
+def test_a_held_out_loss_stands_only_where_it_was_measured_and_is_seen_some_steps_later(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with MetricsLog(path, 0) as log:
+        log.append(replace(line(1), held_out=1.25))
+        log.append(line(2))
+    assert [progress.held_out for progress in read_metrics(path)] == [1.25, None]
+    assert path.read_text().count("held_out") == 1
+    assert last_progress(path) == replace(line(2), held_out=1.25)
 
 
 def test_the_newest_line_is_found_at_the_end_of_a_long_file(tmp_path: Path) -> None:
