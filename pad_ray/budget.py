@@ -47,6 +47,8 @@ class Shape:
     """Evaluation suites."""
     longest_suite: int
     """Questions of the largest."""
+    probes: int
+    """Suites that every student is asked in all ways."""
     prompts: tuple[str, ...]
     """Ways in which the untrained student is asked."""
     max_tokens: int
@@ -92,7 +94,7 @@ def fit(seconds: float, speeds: Speeds, shape: Shape) -> Sizes:
     read = shape.prompt / speeds.read_tokens_per_s
     program = read + TAIL * shape.completion / speeds.decode_tokens_per_s
     baselines = len(shape.prompts) * read + _baselines(shape) / speeds.decode_tokens_per_s
-    question = shape.suites * (baselines + (shape.rounds + 1) * program)
+    question = shape.suites * (baselines + (shape.rounds + 1) * program) + shape.probes * (shape.rounds + 2) * baselines
     problem = shape.rounds * shape.samples * program
     weights = 1 + REFINEMENT_WEIGHT * shape.rounds
     wanted = max(1, min(round(shape.epochs * shape.epoch), shape.most_tokens or shape.epoch * 1000))

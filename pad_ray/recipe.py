@@ -37,6 +37,9 @@ class Problems(Section):
     gym://task?size=500&seed=7 (for gsm_symbolic also &templates=train or heldout)."""
     eval: dict[Name, str | list[str]] = Field(default_factory=dict[str, str | list[str]])
     """Evaluation suites by name (also a folder name), each a URI or a list of URIs."""
+    probe: dict[Name, str | list[str]] = Field(default_factory=dict[str, str | list[str]])
+    """Suites of tasks outside the training ones, to see what the student forgets: the untrained student and every later
+    one are asked alike, in the ways of evaluate.baselines."""
     limit: int | None = Field(default=None, ge=1)
     """Use at most this many training problems (the first ones)."""
     license: str = ""
@@ -211,6 +214,11 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
         self.augment.check(self.teacher)
+        if self.problems.probe and not self.evaluate.baselines:
+            raise ValueError(
+                "problems.probe: with evaluate.baselines empty the untrained student is not asked, so nothing can be"
+                " said of what was forgotten; list a way to ask, such as direct, or leave the probes out"
+            )
         return self
 
     def identity(self) -> dict[str, Any]:

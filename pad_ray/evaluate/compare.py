@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pad_ray.errors import UsageError
-from pad_ray.evaluate.folder import UNTRAINED, best_baseline, last_students, measurements, read_answers, read_json
+from pad_ray.evaluate.folder import (
+    UNTRAINED,
+    best_baseline,
+    last_students,
+    measurements,
+    probed,
+    read_answers,
+    read_json,
+)
 from pad_ray.evaluate.metrics import Paired, paired
 from pad_ray.outcomes import Outcome
 from pad_ray.storage import Storage
@@ -87,6 +95,22 @@ def history(storage: Storage) -> list[Difference]:
             if mine.keys() & theirs.keys():
                 found.append(Difference(after.suite, before.student, after.student, paired(mine, theirs)))
     return found
+
+
+def forgotten(storage: Storage) -> list[Difference]:
+    """Within one run: the last student against the untrained one on every probe, asked alike."""
+    first = {(one.suite, one.prompt): one for one in probed(storage) if one.round == UNTRAINED}
+    last = {(one.suite, one.prompt): one for one in probed(storage) if one.round != UNTRAINED}
+    return [
+        Difference(
+            before.suite,
+            before.student,
+            after.student,
+            paired(_rights(storage, before.folder), _rights(storage, after.folder)),
+        )
+        for key, before in first.items()
+        if (after := last.get(key))
+    ]
 
 
 def _answered(path: str) -> list[_Answered]:

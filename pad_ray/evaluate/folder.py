@@ -19,7 +19,7 @@ UNTRAINED = -1
 """The round of the student before any training."""
 PROMPTS: tuple[str, ...] = get_args(Prompt)
 """The ways the untrained student is asked."""
-TRAINED = "zero_shot"
+TRAINED: Prompt = "zero_shot"
 """The one way that trained students know."""
 
 
@@ -44,13 +44,17 @@ class Measurement:
         lenient = ", numbers rounded" if self.summary.get("match") == "rounded" else ""
         if self.round != UNTRAINED:
             return f"round {self.round}{lenient}"
+        return f"untrained, {self.asked}{lenient}"
+
+    @property
+    def asked(self) -> str:
+        """What the student was asked for, in words."""
         exemplars = len(self.summary.get("exemplars", ()))
-        asked = {
+        return {
             "direct": "answers directly",
             "zero_shot": "writes programs",
             "few_shot": f"programs after {exemplars or 'some'} example{'s' if exemplars != 1 else ''}",
-        }
-        return f"untrained, {asked[self.prompt]}{lenient}"
+        }[self.prompt]
 
     @property
     def executable(self) -> float | None:
@@ -92,10 +96,10 @@ def rounds(storage: Storage) -> list[int]:
     return found
 
 
-def suites(storage: Storage) -> list[str]:
-    """The evaluation suites of a run, in the recipe's order."""
-    there = [name.rsplit("/", 1)[1].removesuffix(".parquet") for name in storage.names("problems/eval", ".parquet")]
-    order = list((read_recipe(storage).get("problems") or {}).get("eval") or {})
+def suites(storage: Storage, kind: str = "eval") -> list[str]:
+    """The evaluation suites of a run (or, of kind `probe`, its probes), in the recipe's order."""
+    there = [name.rsplit("/", 1)[1].removesuffix(".parquet") for name in storage.names(f"problems/{kind}", ".parquet")]
+    order = list((read_recipe(storage).get("problems") or {}).get(kind) or {})
     return sorted(there, key=lambda suite: order.index(suite) if suite in order else len(order))
 
 
@@ -109,6 +113,23 @@ def measurements(storage: Storage) -> list[Measurement]:
             if summary := read_json(storage, f"{folder}/summary.json"):
                 found.append(Measurement(number, suite, prompt, folder, summary))
     return found
+
+
+def probed(storage: Storage) -> list[Measurement]:
+    """Every finished answer to a probe: by probe, by the way it was asked, then untrained first, round by round."""
+    found: list[Measurement] = []
+    for suite in suites(storage, "probe"):
+        for prompt in PROMPTS:
+            for number in (UNTRAINED, *rounds(storage)):
+                folder = probe_folder(number, suite, prompt)
+                if summary := read_json(storage, f"{folder}/summary.json"):
+                    found.append(Measurement(number, suite, prompt, folder, summary))
+    return found
+
+
+def probe_folder(round_: int, probe: str, prompt: str) -> str:
+    """Where the answers of the student of a round to a probe lie, relative to the root."""
+    return f"{'base' if round_ == UNTRAINED else f'round-{round_}'}/probe/{probe}/{prompt}"
 
 
 def best_baseline(measured: Iterable[Measurement], suite: str) -> Measurement | None:

@@ -70,7 +70,9 @@ def render(story: Story) -> str:
 def _problems(story: Story) -> list[tuple[str, Mapping[str, Any]]]:
     """The plan's counts of the training problems and of every suite."""
     suites: Mapping[str, Mapping[str, Any]] = story.planned.get("suites") or {}
-    return [("training", {"dropped": {}, **story.planned}), *suites.items()]
+    probes: Mapping[str, Mapping[str, Any]] = story.planned.get("probes") or {}
+    named = [(f"probe {name}", counts) for name, counts in probes.items()]
+    return [("training", {"dropped": {}, **story.planned}), *suites.items(), *named]
 
 
 def _plot(draw: Any, by_round: dict[int, Any]) -> str:

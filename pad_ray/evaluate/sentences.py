@@ -80,6 +80,18 @@ def earlier_sentence(story: Story, gain: Difference) -> str:
     return ""
 
 
+def forgetting_sentences(story: Story) -> list[str]:
+    """What the last student can still do, and no longer can, of tasks that training never showed."""
+    words = {"better": "better than before", "worse": "worse than before", "no clear difference": "no clear difference"}
+    return [
+        f"{one.suite} ({one.before.removeprefix('untrained, ')}): {words[pair.verdict]}, {percent(pair.after)} after"
+        f" {percent(pair.before)}, {points(pair.difference)} points, 95 % interval {points_interval(pair.ci95)},"
+        f" n = {pair.n}"
+        for one in story.forgotten
+        for pair in (one.paired,)
+    ]
+
+
 def yield_sentences(story: Story) -> list[str]:
     """What was asked, and what every round gave."""
     said: list[str] = []

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pad_ray.evaluate.compare import Difference, history
+from pad_ray.evaluate.compare import Difference, forgotten, history
 from pad_ray.evaluate.folder import (
     UNTRAINED,
     Measurement,
@@ -149,6 +149,8 @@ class Story:
     rounds: list[Round]
     measured: list[Measurement]
     differences: list[Difference]
+    forgotten: list[Difference]
+    """The last student against the untrained one on tasks outside the training, asked alike."""
     answers: list[tuple[Measurement, list[Shown]]]
     """Some answers of the last student, by suite."""
     planned: Mapping[str, Any]
@@ -169,6 +171,7 @@ def read_story(storage: Storage) -> Story:
         rounds=[_round(storage, number, manifest) for number in rounds(storage)],
         measured=measured,
         differences=history(storage),
+        forgotten=forgotten(storage),
         answers=[(one, _answers(storage, one.folder)) for one in last_students(measured).values()],
         planned=_counts(manifest, 0, "plan"),
         augmented=augmented_counts(stage["counts"] for stage in manifest.get("stages", [])),

@@ -18,7 +18,14 @@ from rich.text import Text
 from pad_ray.evaluate import report
 from pad_ray.evaluate.compare import Difference
 from pad_ray.evaluate.folder import Measurement
-from pad_ray.evaluate.sentences import barren_sentences, earlier_sentence, gain_sentence, gains, headline
+from pad_ray.evaluate.sentences import (
+    barren_sentences,
+    earlier_sentence,
+    forgetting_sentences,
+    gain_sentence,
+    gains,
+    headline,
+)
 from pad_ray.evaluate.story import Round, read_story
 from pad_ray.evaluate.wording import clipped, count, interval, p_value, percent, points, points_interval
 from pad_ray.status import total_spend
@@ -44,6 +51,9 @@ def final_table(root: str | Path) -> Group:
             parts.append(Text(gain_sentence(gained[suite]), style=_STYLES[gained[suite].paired.verdict]))
             if earlier := earlier_sentence(story, gained[suite]):
                 parts.append(Text(earlier))
+    if story.forgotten:
+        parts += [Text(), Text("tasks outside the training, before and after", style="bold")]
+        parts += map(Text, forgetting_sentences(story))
     wide = max((len(source.source) for one in story.rounds for source in one.sources), default=0)
     for one in story.rounds:
         if one.asked:

@@ -86,6 +86,7 @@ def _shape(run: Run, measured: dict[str, Any]) -> Shape:
     return Shape(
         suites=len(suites),
         longest_suite=max(suites, default=0),
+        probes=len(counts.get("probes", {})),
         prompts=tuple(recipe.evaluate.baselines),
         max_tokens=recipe.decode.max_tokens,
         prompt=measured["prompt"],

@@ -7,7 +7,7 @@ Shards hold about a thousand problems, chosen by the hash of the problem id; all
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
@@ -140,11 +140,17 @@ def _plan_problems(run: Run) -> dict[str, Any]:
         rows = _interleaved(suite.problems)[: recipe.evaluate.limit]
         asked[name] = run.storage.write_rows(f"problems/eval/{name}.parquet", Problem, rows)
         suite.dropped["not_asked"] += len(suite.problems) - len(rows)
-    held_out = [problem for suite in suites.values() for problem in suite.problems]
+    probes = {name: _read(f"problems.probe.{name}", uri, name) for name, uri in recipe.problems.probe.items()}
+    for name, probe in probes.items():
+        rows = _interleaved(probe.problems)[: recipe.evaluate.limit]
+        asked[f"probe/{name}"] = run.storage.write_rows(f"problems/probe/{name}.parquet", Problem, rows)
+        probe.dropped["not_asked"] += len(probe.problems) - len(rows)
+    held_out = [problem for suite in (*suites.values(), *probes.values()) for problem in suite.problems]
     if recipe.augment.kinds:
         run.storage.write_rows(HELD_OUT, Problem, held_out)
     check_exemplars(recipe.teacher, held_out)
     train = _read("problems.train", recipe.problems.train, "train", recipe.problems.limit, held_out)
+    _check_probes(probes, train)
     run.storage.delete("problems/train")
     for number, rows in enumerate(_cut(train.problems, _shard_count(recipe, len(train.problems)))):
         run.storage.write_rows(f"problems/train/{shard_name(number)}.parquet", Problem, rows)
@@ -154,7 +160,22 @@ def _plan_problems(run: Run) -> dict[str, Any]:
         "overlap": train.overlap,
         "sources": dict(Counter(problem.source for problem in train.problems)),
         "suites": {name: {"problems": asked[name], "dropped": dict(+s.dropped)} for name, s in suites.items()},
+        "probes": {
+            name: {"problems": asked[f"probe/{name}"], "dropped": dict(+s.dropped)} for name, s in probes.items()
+        },
     }
+
+
+def _check_probes(probes: Mapping[str, Intake], train: Intake) -> None:
+    """Raises ProblemError if a probe asks what training teaches: it would tell of learning, not of forgetting."""
+    taught = {problem.source for problem in train.problems}
+    for name, probe in probes.items():
+        if shared := sorted(taught & {problem.source for problem in probe.problems}):
+            raise ProblemError(
+                f"problems.probe.{name}: its source {shared[0]!r} is one that problems.train teaches, so it cannot tell"
+                " what the student forgets.",
+                hint="Probe with other tasks, or move it to problems.eval.",
+            )
 
 
 def _interleaved(problems: Sequence[Problem]) -> list[Problem]:
@@ -210,7 +231,9 @@ def sentences(run: Run) -> list[str]:
             " training set (left out above, held out by templates=…, or of other tasks)"
         )
     said += [
-        f"suite {name}: {s['problems']:,} problems{_left_out(s['dropped'])}" for name, s in counts["suites"].items()
+        f"{kind} {name}: {s['problems']:,} problems{_left_out(s['dropped'])}"
+        for kind, of in (("suite", counts["suites"]), ("probe", counts.get("probes", {})))
+        for name, s in of.items()
     ]
     return [*said, *cost_sentences(run.recipe, counts)]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pad_ray.errors import UsageError
 from pad_ray.evaluate.asking import draw_exemplars
+from pad_ray.evaluate.folder import TRAINED, probe_folder
 from pad_ray.evaluate.run import EvaluateJob, evaluate_all, summary_of
 from pad_ray.flow.augmenting import augment
 from pad_ray.flow.calibrate import calibrate
@@ -20,7 +21,7 @@ from pad_ray.flow.progress import Reporter
 from pad_ray.flow.sampling import sample_and_judge
 from pad_ray.flow.students import student_of
 from pad_ray.flow.training import train_round
-from pad_ray.recipe import Prompt
+from pad_ray.recipe import Prompt, Recipe
 from pad_ray.records import Example
 from pad_ray.run import Run
 from pad_ray.storage import Storage
@@ -65,7 +66,8 @@ def evaluate_round(run: Run, round_: int, reporter: Reporter) -> None:
         # All suites that are asked in one way go together, with one bar.
         for prompt, steps in groupby(evaluate_all(jobs), key=lambda step: step.job.prompt):
             mine = [job for job in jobs if job.prompt == prompt]
-            label = f"round {round_}: evaluate" if round_ >= 0 else f"untrained: evaluate {prompt}"
+            who = f"round {round_}" if round_ >= 0 else "untrained"
+            label = f"{who}: evaluate" if round_ >= 0 and prompt == TRAINED else f"{who}: evaluate {prompt}"
             with reporter.bar(label, sum(_asked(job) for job in mine), "problems") as bar:
                 done = {job.out: _asked(job) for job in mine if job.out in there}
                 for step in steps:
@@ -85,19 +87,26 @@ def evaluate_round(run: Run, round_: int, reporter: Reporter) -> None:
 
 
 def jobs_of(run: Run, round_: int) -> list[EvaluateJob]:
-    """What is measured in a round: every suite, and of the untrained student every way to ask."""
+    """What is measured in a round, those that are asked alike together: every suite, and every probe.
+
+    The untrained student is asked in every way of the recipe, a trained one as it has learned. Of probes every student
+    is asked in every way: only then does a difference say what was forgotten.
+    """
     recipe = run.recipe
     trained = round_ >= 0
-    prompts: list[Prompt] = ["zero_shot"] if trained else list(dict.fromkeys(recipe.evaluate.baselines))
+    ways: list[Prompt] = list(dict.fromkeys(recipe.evaluate.baselines))
+    prompts: list[Prompt] = ways
+    if trained:
+        prompts = list(dict.fromkeys([TRAINED, *ways])) if recipe.problems.probe else [TRAINED]
     exemplars: tuple[Example, ...] = ()
     if "few_shot" in prompts:
         exemplars = draw_exemplars(run.storage.scan_rows("round-0/examples", Example), recipe.seed)
     return [
         EvaluateJob(
             root=str(run.storage),
-            problems=f"problems/eval/{suite}.parquet",
+            problems=f"problems/{place}.parquet",
             student=run.storage.uri(student_of(run, round_)),
-            out=f"round-{round_}/eval/{suite}" if trained else f"base/eval/{suite}/{prompt}",
+            out=out,
             decode=recipe.decode,
             sandbox=recipe.sandbox,
             prompt=prompt,
@@ -107,11 +116,23 @@ def jobs_of(run: Run, round_: int) -> list[EvaluateJob]:
             match=recipe.evaluate.match,
             limit=run.sizes.questions if run.sizes else None,
             student_name=f"round {round_}" if trained else f"untrained {recipe.student.model}",
-            problems_name=suite,
+            problems_name=place.removeprefix("eval/"),
         )
         for prompt in prompts
-        for suite in recipe.problems.eval
+        for place, out in _measured(recipe, round_, prompt)
     ]
+
+
+def _measured(recipe: Recipe, round_: int, prompt: Prompt) -> list[tuple[str, str]]:
+    """Problems that the student of a round is asked in one way, and the folders of its answers."""
+    suites: list[tuple[str, str]] = []
+    if round_ < 0:
+        suites = [(f"eval/{suite}", f"base/eval/{suite}/{prompt}") for suite in recipe.problems.eval]
+    elif prompt == TRAINED:
+        suites = [(f"eval/{suite}", f"round-{round_}/eval/{suite}") for suite in recipe.problems.eval]
+    if prompt in recipe.evaluate.baselines:
+        suites += [(f"probe/{probe}", probe_folder(round_, probe, prompt)) for probe in recipe.problems.probe]
+    return suites
 
 
 def _asked(job: EvaluateJob) -> int:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pad_ray.budget import QUESTIONS, Shape, Speeds, fit
 
 LAPTOP = Shape(
+    probes=0,
     suites=3,
     longest_suite=72,
     prompts=("direct", "zero_shot", "few_shot"),
@@ -27,6 +28,7 @@ LAPTOP = Shape(
 speeds = st.builds(Speeds, st.floats(1, 1e6), st.floats(1, 1e6), st.floats(1, 1e6))
 shapes = st.builds(
     Shape,
+    probes=st.integers(0, 3),
     suites=st.integers(1, 5),
     longest_suite=st.integers(1, 500),
     prompts=st.sampled_from([(), ("zero_shot",), LAPTOP.prompts]),
