@@ -83,6 +83,17 @@ class Student(Section):
     """Full fine-tuning; adapters are not available yet."""
 
 
+class Curriculum(Section):
+    """Help in front of the question that shrinks to nothing, stage by stage (SKIntern, arXiv 2409.13183)."""
+
+    stages: int = Field(default=4, ge=2)
+    """Stages of equal length; the last one trains on the bare question."""
+    exemplars: int = Field(default=3, ge=0)
+    """Solved questions like it that stand before a question in the first stage."""
+    knowledge: bool = True
+    """Whether the facts of a question, where it has some, stand before it too; at each stage fewer of their tokens."""
+
+
 class Train(Section):
     """Fine-tuning on Ray Train and DeepSpeed."""
 
@@ -129,6 +140,8 @@ class Train(Section):
     patience: int | None = Field(default=None, ge=1)
     """Stop after this many measurements in a row without a lower loss, and export the student as it was at the lowest;
     null: train to the end and export the last. Needs validation."""
+    curriculum: Curriculum | None = None
+    """Help for the questions of round 0 that shrinks while the student trains; null: none."""
     tracking: list[Tracker] = Field(default=["tensorboard"])
     """Where the curves go besides metrics.jsonl: tensorboard (event files in the run), mlflow, wandb (if installed)."""
 

@@ -154,6 +154,8 @@ class Example:
     """The refinement round that made it; 0 is the teacher's."""
     source: str = ""
     """The problem's source."""
+    facts: tuple[str, ...] = ()
+    """What is known about the problem, of `solve` examples; only a curriculum shows it."""
 
 
 @dataclass(frozen=True, slots=True)

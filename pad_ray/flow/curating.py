@@ -98,6 +98,7 @@ def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Examp
             origin="student" if shard.round else "teacher",
             round=shard.round,
             source=candidate.problem.source,
+            facts=candidate.problem.facts,
         )
         for candidate in successes
     ]

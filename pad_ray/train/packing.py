@@ -71,6 +71,18 @@ def plan(
         capacity //= 2
 
 
+def in_turn(stages: Sequence[tuple[Plan, Sequence[Sequence[int]]]]) -> Plan:
+    """One plan after the other, over the rows of all stages in a row; each comes with the lengths (sides) of its rows."""
+    steps: list[Step] = []
+    shift, held, computed = 0, 0, 0.0
+    for course, sides in stages:
+        moved = [tuple(tuple(tuple(i + shift for i in micro) for micro in of) for of in step) for step in course.steps]
+        steps += moved
+        tokens = _tokens(sides, [micro for step in course.steps for of in step for micro in of])
+        held, computed, shift = held + tokens, computed + tokens / (1 - course.padding_share), shift + len(sides[0])
+    return Plan(tuple(steps), 1 - held / computed if computed else 0.0)
+
+
 def _padding_share(sides: Sequence[Sequence[int]], batches: Sequence[MicroBatch]) -> float:
     computed = sum(len(batch) * sum(max(side[i] for i in batch) for side in sides) for batch in batches)
     return 1 - _tokens(sides, batches) / computed if computed else 0.0

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from training_jobs import sums
 
 from pad_ray.train.encode import encode
-from pad_ray.train.packing import Plan, collate, plan
+from pad_ray.train.packing import Plan, collate, in_turn, plan
 
 DICE = random.Random(7)
 LENGTHS = [DICE.randint(60, 240) for _ in range(2000)]
@@ -115,3 +115,25 @@ def test_padding_is_only_on_the_right(tokenizer: Any) -> None:
     for line, row in zip(batch.ids, encoded, strict=True):
         assert tuple(line[: len(row.ids)]) == row.ids
         assert (line[len(row.ids) :] == -1).all()
+
+
+def test_plans_in_turn_go_through_their_own_rows_and_count_the_padding_of_all() -> None:
+    first, second = LENGTHS[:50], LENGTHS[50:90]
+    parts = [
+        (plan(lengths, workers=2, tokens_per_batch=256, micro_tokens=64, epochs=epochs, seed=7), [lengths])
+        for lengths, epochs in ((first, 1), (second, 2))
+    ]
+    course = in_turn(parts)
+    rows = [sorted(i for batches in step for micro in batches for i in micro) for step in course.steps]
+    cut = len(parts[0][0].steps)
+    assert sorted(i for step in rows[:cut] for i in step) == list(range(50))
+    assert sorted(i for step in rows[cut:] for i in step) == sorted([*range(50, 90)] * 2)
+    lengths = [*first, *second]
+    computed = sum(
+        len(micro) * max(lengths[i] for i in micro)
+        for step in course.steps
+        for batches in step
+        for micro in batches
+        if micro
+    )
+    assert course.padding_share == pytest.approx(1 - (sum(first) + 2 * sum(second)) / computed)

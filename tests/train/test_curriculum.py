@@ -1,0 +1,125 @@
+"""The curriculum: help that shrinks linearly to nothing, from similar questions that are not the same one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pad_ray.recipe import Curriculum
+from pad_ray.records import Example
+from pad_ray.thoughts.program import student_prompt
+from pad_ray.train.curriculum import most_telling, neighbours, self_information, stages
+from pad_ray.train.encode import encode
+from tests.tiny_student import make_tiny_student
+
+LONG = 100_000
+
+
+def example(number: int, question: str, facts: tuple[str, ...] = (), task: str = "solve") -> Example:
+    return Example(
+        f"p{number}#program.r0.k0",
+        task,
+        "program",
+        student_prompt(question),
+        f"def solution():\n    return {number}\n",
+        f"p{number}",
+        "teacher",
+        0,
+        "s",
+        facts,
+    )
+
+
+EXAMPLES = [
+    example(0, "How many apples has Ann?", ("Ann has twice as many as Bob.", "Bob has 3.")),
+    example(1, "How many apples has Bob?"),
+    example(2, "How many pears has Ann?"),
+    example(3, "Which colour is the sky?"),
+    example(4, "How many apples has Ann now?", task="repair"),
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from pad_ray.train.model import load_tokenizer
+
+    return load_tokenizer(str(make_tiny_student(tmp_path_factory.mktemp("student"))))
+
+
+def shown(helped: Example, of: Example) -> list[str]:
+    """The completions that stand before the question."""
+    before = helped.prompt.removesuffix(of.prompt)
+    assert before != helped.prompt or not before
+    return [one.completion for one in EXAMPLES if one.completion in before]
+
+
+def test_the_number_of_exemplars_falls_linearly_to_none_and_the_last_stage_is_the_bare_set(tokenizer: Any) -> None:
+    cut = stages(EXAMPLES, Curriculum(stages=4, exemplars=3), tokenizer, LONG)
+    assert [len(shown(stage[0], EXAMPLES[0])) for stage in cut] == [3, 2, 1, 0]
+    assert cut[-1] == EXAMPLES
+    # What is learned never changes, only what is read before it.
+    for stage in cut:
+        assert [replace(one, prompt="") for one in stage] == [replace(one, prompt="") for one in EXAMPLES]
+
+
+def test_the_knowledge_shrinks_with_the_stages_and_keeps_its_rarest_tokens_in_order(tokenizer: Any) -> None:
+    cut = stages(EXAMPLES, Curriculum(stages=3, exemplars=0), tokenizer, LONG)
+    facts = "\n".join(EXAMPLES[0].facts)
+    known = [stage[0].prompt.removesuffix(EXAMPLES[0].prompt) for stage in cut]
+    assert known[0] == f"Known:\n{facts}\n\n" and known[2] == ""
+    half = known[1].removeprefix("Known:\n").removesuffix("\n\n")
+    assert len(half) == math.ceil(len(facts) / 2)  # one token is one character here
+    rest = iter(facts)
+    assert all(letter in rest for letter in half), "the tokens that stay are in their order"
+    assert half.count("a") < facts.count("a") and "3" in half, "common tokens go first"
+    # A question without facts has none in front.
+    assert all(stage[1].prompt == EXAMPLES[1].prompt for stage in cut)
+
+
+def test_knowledge_can_be_switched_off(tokenizer: Any) -> None:
+    cut = stages(EXAMPLES, Curriculum(stages=2, exemplars=0, knowledge=False), tokenizer, LONG)
+    assert cut[0] == EXAMPLES
+
+
+def test_exemplars_are_the_most_similar_questions_of_other_problems_and_only_solved_ones() -> None:
+    twin = replace(EXAMPLES[0], example_id="p0#program.r0.k1")
+    again = replace(EXAMPLES[0], example_id="x", problem_id="p0~rephrase0")
+    found = neighbours([*EXAMPLES, twin, again], 2)
+    assert found[0] == [1, 2], "neither another program of the same question, nor the question rephrased"
+    assert found[4] == [], "a repair gets no help"
+    assert all(4 not in row for row in found), "and is none"
+
+
+def test_of_an_example_without_room_the_least_similar_help_is_left_out_and_the_example_stays(tokenizer: Any) -> None:
+    plain = [row.ids for row in encode(EXAMPLES, tokenizer, LONG).rows]
+    settings = Curriculum(stages=2, exemplars=3)
+    for most in range(max(map(len, plain)), 400, 25):
+        first, bare = stages(EXAMPLES, settings, tokenizer, most)
+        encoded = encode(first, tokenizer, most + 1)
+        assert encoded.dropped == 0 and bare == EXAMPLES
+        help_ = shown(first[0], EXAMPLES[0])
+        assert help_ == [one.completion for one in EXAMPLES[1:4] if one.completion in help_]
+        assert not help_ or EXAMPLES[1].completion in help_, "the most similar one is the last to go"
+
+
+def test_self_information_is_what_a_token_tells() -> None:
+    rare = self_information([[1, 1, 1], [2]])
+    assert rare[1] == pytest.approx(math.log(4 / 3)) and rare[2] == pytest.approx(math.log(4))
+    assert most_telling([1, 2, 1], 0.5, rare) == [1, 2]
+    assert most_telling([1, 2, 1], 0, rare) == []
+
+
+def test_examples_of_runs_before_facts_are_still_read(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    from pad_ray.storage import Storage
+
+    storage = Storage(tmp_path)
+    storage.write_rows("new.parquet", Example, EXAMPLES)
+    pq.write_table(pq.read_table(tmp_path / "new.parquet").drop_columns(["facts"]), tmp_path / "old.parquet")
+    assert storage.read_rows("new.parquet", Example) == EXAMPLES
+    assert storage.read_rows("old.parquet", Example) == [replace(one, facts=()) for one in EXAMPLES]
