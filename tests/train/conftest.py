@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from from_memory import written_from_memory  # noqa: F401  a fixture
 from tiny_student import make_tiny_encoder_decoder, make_tiny_student
 from training_jobs import MakeJob, sums
 

@@ -3,76 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from test_training_killed import descendants, metrics, wait_until
+from from_memory import assert_writes_as_in_memory
 from test_training_run import run, steps, stop_after, weights
 from training_jobs import MakeJob, sums
 
-from pad_ray.decode.loading import load_engine
 from pad_ray.errors import TrainError
-from pad_ray.train import loop
-from pad_ray.train.launch import TrainJob, run_training
-from pad_ray.train.progress import last_progress
+from pad_ray.train.launch import run_training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-PROMPTS = [example.prompt for example in sums(5)]
-
-
-def writing_from_memory(config: dict[str, Any]) -> Any:
-    """The training of a worker; before the export the model in memory writes a text for each prompt, by the library."""
-    from pad_ray.train import export
-
-    job, export_student = config["job"], export.export_student
-
-    def write_and_export(engine: Any, tokenizer: Any, *rest: Any) -> None:
-        model = engine.module.model.eval()
-        texts: list[str] = []
-        for prompt in config["prompts"]:
-            ids = tokenizer(prompt, return_tensors="pt").input_ids
-            # With ZeRO 3 every worker writes: the weights lie scattered over them.
-            written = model.generate(input_ids=ids, max_new_tokens=40, do_sample=False)
-            texts.append(tokenizer.decode(written[0], skip_special_tokens=True))
-        if engine.global_rank == 0:
-            (Path(job.root) / "memory.json").write_text(json.dumps(texts))
-        export_student(engine, tokenizer, *rest)
-
-    export.export_student = write_and_export
-    try:
-        return config["loop"](config)
-    finally:
-        export.export_student = export_student
-
-
-@pytest.fixture
-def written_from_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Trainings of this test leave `memory.json` in their run folder."""
-    from ray import cloudpickle
-
-    train_loop, module = loop.train_loop, sys.modules[__name__]
-
-    def training(config: dict[str, Any]) -> Any:
-        return writing_from_memory({**config, "prompts": PROMPTS, "loop": train_loop})
-
-    monkeypatch.setattr(loop, "train_loop", training)
-    cloudpickle.register_pickle_by_value(module)  # workers cannot import it
-    yield
-    cloudpickle.unregister_pickle_by_value(module)
-
-
-def assert_writes_as_in_memory(job: TrainJob) -> None:
-    root = Path(job.root)
-    done = load_engine(root / job.student).generate(PROMPTS, max_tokens=40, temperature=0, seed=0)
-    assert [one.text for one in done] == json.loads((root / "memory.json").read_text())
 
 
 def test_a_training_learns_and_its_folder_writes_what_the_model_in_memory_wrote(
@@ -136,41 +79,3 @@ def test_an_export_that_is_not_the_trained_model_gets_no_name(
     assert isinstance(error, TrainError)
     assert "is not the trained one" in str(error)
     assert not (Path(job.root) / job.student).exists()
-
-
-def kill_a_worker_after(step: int, job: TrainJob, killed: list[int]) -> None:
-    """Wait until the training has come so far, then kill one of its workers."""
-    wait_until(lambda: (progress := last_progress(metrics(job))) and progress.step > step)
-    killed += [pid for pid, name in descendants(os.getpid()).items() if "RayTrainWorker" in name][-1:]
-    os.kill(killed[0], signal.SIGKILL)
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray_session", "written_from_memory")
-@pytest.mark.parametrize(
-    ("stage", "epochs", "death"),
-    [
-        pytest.param(1, 6, False, marks=pytest.mark.long),
-        (2, 20, True),
-        pytest.param(3, 6, False, marks=pytest.mark.long),
-    ],
-)
-def test_two_workers_learn_also_if_one_is_killed_and_export_what_they_hold_in_memory(
-    make_job: MakeJob, encoder_decoder: Path, stage: int, epochs: int, death: bool
-) -> None:
-    settings = {"workers": 2, "zero_stage": stage, "checkpoint_s": 1}
-    job = make_job(model=str(encoder_decoder), init="pretrained", epochs=epochs, lr=1e-2, settings=settings)
-    killed: list[int] = []
-    killer = threading.Thread(target=kill_a_worker_after, args=(20, job, killed))
-    if death:
-        killer.start()
-    checkpoint = run(job)
-    if death:
-        killer.join()
-    assert len(killed) == death
-    lines = steps(job)
-    assert [line.step for line in lines] == list(range(1, checkpoint.steps + 1))
-    assert lines[-1].steps == checkpoint.steps
-    assert lines[-1].tokens == epochs * sum(len(example.completion) + 2 for example in sums(40))
-    assert checkpoint.loss < 0.6 * lines[0].loss
-    assert_writes_as_in_memory(job)
