@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +69,14 @@ def plan(
         if len(sides) == 1 or padding <= PADDING or capacity // 2 < longest:
             return Plan(tuple(_deal(group, workers) for group in groups), padding)
         capacity //= 2
+
+
+def exactly(steps: int, lay_out: Callable[..., Plan]) -> Plan:
+    """A plan of so many steps, over at least one row; `lay_out` is `plan` without `epochs` and `max_steps`."""
+    passes = 1
+    while len((course := lay_out(epochs=passes, max_steps=steps)).steps) < steps:
+        passes *= 2
+    return course
 
 
 def _padding_share(sides: Sequence[Sequence[int]], batches: Sequence[MicroBatch]) -> float:
