@@ -1,8 +1,8 @@
 """What the arms of a study came to: accuracy, and differences on the same questions, with 95 % intervals.
 
-With one seed shares have Wilson's interval and differences Newcombe's paired one, as everywhere. Answers to one question
-with several seeds are no independent questions: they are averaged first, question by question, and the interval is a
-percentile bootstrap over questions. Where all questions agree a bootstrap has no width; the methods for one seed are
+With one seed shares have Wilson's interval and differences Newcombe's paired one, as everywhere. Answers to one
+question with several seeds are no independent questions: they are averaged first, question by question, and the
+interval is a percentile bootstrap over questions. Where all questions agree a bootstrap has no width; the methods for one seed are
 used on the first one then.
 """
 
@@ -77,7 +77,7 @@ def study_results(study: Study, storage: Storage) -> dict[str, Any]:
 
 
 def accuracies(rights: Sequence[Rights]) -> list[dict[str, Any]]:
-    """By suite, then pooled: n, correct (a mean over the seeds), accuracy and interval of answers with some seeds."""
+    """Over all suites, then by suite: n, correct (a mean over the seeds), accuracy and its interval."""
     rows: list[dict[str, Any]] = []
     for suite, questions in _by_suite(rights):
         shares = [_share(rights, one) for one in questions]
@@ -85,12 +85,12 @@ def accuracies(rights: Sequence[Rights]) -> list[dict[str, Any]]:
         low, high = wilson(sum(rights[0][one] for one in questions), n)
         if len(rights) > 1 and len(set(shares)) > 1:
             low, high = _bootstrap(shares)
-        rows.append({"suite": suite, "n": n, "correct": right, "accuracy": right / n, "ci95": [low, high]})
+        rows.append({"suite": suite, "n": n, "correct": round(right, 1), "accuracy": right / n, "ci95": [low, high]})
     return rows
 
 
 def compared(before: Sequence[Rights], after: Sequence[Rights]) -> list[dict[str, Any]]:
-    """By suite, then pooled: the difference of two students, each with as many answers to a question as it has seeds."""
+    """Over all suites, then by suite: the difference of two students, each with its answers by seed."""
     rows: list[dict[str, Any]] = []
     for suite, questions in _by_suite([*before, *after]):
         single = paired({one: before[0][one] for one in questions}, {one: after[0][one] for one in questions})
@@ -112,11 +112,11 @@ def compared(before: Sequence[Rights], after: Sequence[Rights]) -> list[dict[str
 
 
 def _by_suite(rights: Sequence[Rights]) -> list[tuple[str, list[Question]]]:
-    """The questions that all have answered, by suite; where there are several suites, all of them last."""
+    """The questions that all have answered, by suite; where there are several suites, all of them first."""
     shared = [one for one in rights[0] if all(one in other for other in rights)]
     named = list(dict.fromkeys(one[0] for one in shared))
     found = [(suite, [one for one in shared if one[0] == suite]) for suite in named]
-    return [*found, (POOLED, shared)] if len(named) > 1 else found
+    return [(POOLED, shared), *found] if len(named) > 1 else found
 
 
 def _share(rights: Sequence[Rights], question: Question) -> float:
@@ -129,7 +129,9 @@ def _bootstrap(values: Sequence[float]) -> tuple[float, float]:
     from scipy.stats import bootstrap
 
     drawn = bootstrap((np.array(values),), np.mean, n_resamples=RESAMPLES, method="percentile", rng=0)
-    return float(drawn.confidence_interval.low), float(drawn.confidence_interval.high)
+    # What is left of a sum of thirds must not pass for a bound beside zero.
+    low, high = (round(float(bound), 9) + 0.0 for bound in drawn.confidence_interval)
+    return low, high
 
 
 def _rights(storage: Storage, round_: int, named: Sequence[str]) -> dict[Question, bool]:

@@ -134,18 +134,16 @@ VERDICT_COLOURS = {"better": "#2f9e63", "no clear difference": "#8a8f98", "worse
 def forest(rows: Sequence[Mapping[str, Any]], name: str) -> str:
     """Differences with their 95 % intervals, one row per arm and suite, the zero marked; `name` is unique on a page.
 
-    Rows are those of `arms.compared` with their `arm`; the last row of an arm, over all suites, is drawn large.
+    Rows are those of `arms.compared` with their `arm`; the first row of an arm, over all suites, is drawn large.
     """
     labels: list[tuple[str, bool]] = []
     places: list[float] = []
-    whole = {row["arm"]: row["suite"] for row in rows}
     height = 0.0
     for row in rows:
         first = not labels or row["arm"] != rows[len(labels) - 1]["arm"]
-        height += 1.5 if first and labels else 1.0 if labels else 0.0
+        height += (1.6 if first else 1.0) if labels else 0.0
         places.append(height)
-        large = row["suite"] == whole[row["arm"]]
-        labels.append((row["arm"] if large else row["suite"], large))
+        labels.append((row["arm"] if first else row["suite"], first))
     figure, axes = _figure(0.75 + 0.24 * (height + 1))
     axes.axvline(0, color=INK, alpha=0.5, linewidth=1)
     for place, (_, large), row in zip(places, labels, rows, strict=True):

@@ -59,15 +59,15 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
         if not rows:
             continue
         clear = [row for row in rows if row["verdict"] != "no clear difference"]
-        than = f"`{before}`" if before != ROUND_0 else "the shared student of round 0"
+        than = f"{before!r}" if before != ROUND_0 else "the shared student of round 0"
         if clear:
             words = "; ".join(
-                f"`{row['arm']}` is {row['verdict']} ({wording.points(row['difference'])} points,"
+                f"{row['arm']!r} is {row['verdict']} ({wording.points(row['difference'])} points,"
                 f" {wording.points_interval(row['ci95'])})"
                 for row in clear
             )
             said.append(f"Against {than}: {words}.")
-        if unclear := [f"`{row['arm']}`" for row in rows if row not in clear]:
+        if unclear := [f"{row['arm']!r}" for row in rows if row not in clear]:
             widest = max((row["ci95"][1] - row["ci95"][0]) / 2 for row in rows)
             said.append(
                 f"No clear difference from {than}: {', '.join(unclear)}. On {rows[0]['n']} questions only differences of"
@@ -80,7 +80,8 @@ def method_sentences(results: Mapping[str, Any]) -> list[str]:
     """How the arms were kept comparable, and what the intervals cover."""
     steps = sorted({run["steps"] for arm in results["arms"] for run in arm["training"]})
     even = (
-        f"Every arm took {steps[0]:,} optimizer steps after round 0."
+        f"Every arm took {steps[0]:,} optimizer steps after round 0. That is equal work, not equally many tokens of"
+        " programs: the prompt of a repair is long, and nothing is learned from a prompt."
         if len(steps) == 1
         else "The arms did not take equally many optimizer steps after round 0 (see the table), so what differs between"
         " them is also how long they trained."
@@ -93,9 +94,10 @@ def method_sentences(results: Mapping[str, Any]) -> list[str]:
         )
     else:
         covers = (
-            f"{len(seeds)} seeds: an arm's answers to a question are averaged over the seeds first, because they are not"
-            f" independent questions; the intervals are a percentile bootstrap over questions ({RESAMPLES:,} draws). They"
-            " cover the choice of questions, and of training only what the seeds average out."
+            f"{len(seeds)} seeds: an arm's answers to a question are averaged over the seeds first, because they are"
+            " not independent questions; the intervals are a percentile bootstrap over questions"
+            f" ({RESAMPLES:,} draws). They cover the choice of questions, and of training only what the seeds average"
+            " out."
         )
     return [
         "All arms go on from the same student of round 0 and answer the same questions.",
@@ -118,8 +120,7 @@ def study_table(results: Mapping[str, Any]) -> Group:
     for arm in results["arms"]:
         table.add_section()
         for number, one in enumerate(arm["suites"]):
-            last = number == len(arm["suites"]) - 1
-            training = _training(arm["training"]) if last else ("", "", "")
+            training = ("", "", "") if number else _training(arm["training"])
             marks = [
                 _mark(differences.get((arm["arm"], before, one["suite"]))) for before in (results["reference"], ROUND_0)
             ]
@@ -172,8 +173,11 @@ def _all(said: Any) -> str:
 
 
 def _pooled(rows: Any) -> list[Mapping[str, Any]]:
-    """The last row of each arm: over all suites, or of the only one."""
-    return list({row["arm"]: row for row in rows}.values())
+    """The first row of each arm: over all suites, or of the only one."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        found.setdefault(row["arm"], row)
+    return list(found.values())
 
 
 def _template(name: str) -> Template:
@@ -185,6 +189,7 @@ def _template(name: str) -> Template:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.filters.update(
         percent=wording.percent,
