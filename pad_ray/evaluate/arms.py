@@ -2,8 +2,8 @@
 
 With one seed shares have Wilson's interval and differences Newcombe's paired one, as everywhere. Answers to one
 question with several seeds are no independent questions: they are averaged first, question by question, and the
-interval is a percentile bootstrap over questions. Where all questions agree a bootstrap has no width; the methods for one seed are
-used on the first one then.
+interval is a percentile bootstrap over questions. Where all questions agree a bootstrap has no width; the methods for
+one seed are used on the first one then.
 """
 
 from __future__ import annotations

@@ -70,8 +70,8 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
         if unclear := [f"{row['arm']!r}" for row in rows if row not in clear]:
             widest = max((row["ci95"][1] - row["ci95"][0]) / 2 for row in rows)
             said.append(
-                f"No clear difference from {than}: {', '.join(unclear)}. On {rows[0]['n']} questions only differences of"
-                f" about {100 * widest:.0f} points or more could be seen."
+                f"No clear difference from {than}: {', '.join(unclear)}. On {rows[0]['n']} questions only differences"
+                f" of about {100 * widest:.0f} points or more could be seen."
             )
     return said
 

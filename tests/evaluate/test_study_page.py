@@ -15,8 +15,7 @@ from pad_ray.records import Problem
 from pad_ray.storage import Storage
 from pad_ray.study_file import Study, parse_study
 from pad_ray.terminal import console
-
-from .fabricated_run import write_evaluation
+from tests.evaluate.fabricated_run import write_evaluation
 
 SUITES = ("one", "two")
 
