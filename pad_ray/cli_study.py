@@ -16,7 +16,7 @@ def study(
         str, typer.Option("--run-dir", help="Folder of the study or s3://BUCKET/PREFIX; default: runs/NAME.")
     ] = "",
 ) -> None:
-    """Train, evaluate and compare several arms that share what they can.
+    """Train and compare several arms that share what they can.
 
     Called again on the same folder, it resumes; finished arms are not touched.
     """
