@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from pad_ray.cli_look import DEFAULT_RECIPE, add_looks
+from pad_ray.cli_ray import connected, end_like_ctrl_c
+from pad_ray.cli_study import study
 from pad_ray.cli_tools import AsJson, Rounded, add_tools, evaluation_lines
 from pad_ray.errors import PadRayError, UsageError
 from pad_ray.terminal import console
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _OVERRIDE = re.compile(r"[a-z_]+(\.\w+)*=")
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM."""
-RESUMABLE = ("distill", "plan", "sample", "judge", "curate", "train", "evaluate")
+RESUMABLE = ("distill", "plan", "sample", "judge", "curate", "train", "evaluate", "study")
 """Commands that hold a run folder and go on where they stopped."""
 
 app = typer.Typer(
@@ -73,7 +74,7 @@ def distill(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
         if run.complete:
             reporter.say(f"  nothing is left to do: all {len(run.manifest.stages)} stages are finished and reused")
         else:
-            with _ray(run.recipe):
+            with connected(run.recipe):
                 from pad_ray.refine.rounds import distill as loop
 
                 loop(run, reporter)
@@ -110,7 +111,7 @@ def sample(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Roun
         write_plan(run, round_)
         for sentence in sentences(run) if round_ == 0 else ():
             reporter.say(f"  {sentence}")
-        with _ray(run.recipe):
+        with connected(run.recipe):
             from pad_ray.flow.augmenting import augment
             from pad_ray.flow.sampling import sample_and_judge
 
@@ -121,7 +122,7 @@ def sample(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Roun
 @app.command()
 def judge(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
     """Execute and grade every program that has no verdict yet."""
-    with _run(arguments, run_dir) as (run, reporter), _ray(run.recipe):
+    with _run(arguments, run_dir) as (run, reporter), connected(run.recipe):
         from pad_ray.flow.sampling import sample_and_judge
 
         _check_round(run, round_)
@@ -131,7 +132,7 @@ def judge(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round
 @app.command()
 def curate(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
     """Turn verified programs into training examples."""
-    with _run(arguments, run_dir) as (run, reporter), _ray(run.recipe):
+    with _run(arguments, run_dir) as (run, reporter), connected(run.recipe):
         from pad_ray.flow.curating import curate as write_examples
 
         _check_round(run, round_)
@@ -141,7 +142,7 @@ def curate(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Roun
 @app.command()
 def train(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
     """Fine-tune the student on the examples of a round."""
-    with _run(arguments, run_dir) as (run, reporter), _ray(run.recipe):
+    with _run(arguments, run_dir) as (run, reporter), connected(run.recipe):
         from pad_ray.flow.training import train_round
 
         _check_round(run, round_)
@@ -170,7 +171,7 @@ def evaluate(
     if not student:
         if rounded:
             raise UsageError("--rounded goes with --student.", hint="A run's recipe says it: evaluate.match=rounded.")
-        with _run(arguments, run_dir) as (run, reporter), _ray(run.recipe):
+        with _run(arguments, run_dir) as (run, reporter), connected(run.recipe):
             from pad_ray.refine.rounds import evaluate_round
 
             _check_round(run, round_, first=-1)
@@ -181,7 +182,7 @@ def evaluate(
         raise UsageError("evaluate --student also needs --problems and --out.")
     from pad_ray.flow.progress import Reporter
 
-    with Reporter() as reporter, _ray():
+    with Reporter() as reporter, connected():
         from pad_ray.flow.standalone import evaluate_student
 
         summary = evaluate_student(
@@ -198,6 +199,7 @@ def evaluate(
     typer.echo(json.dumps(summary) if as_json else evaluation_lines(summary, out))
 
 
+app.command()(study)
 add_tools(app)
 add_looks(app)
 
@@ -272,27 +274,12 @@ def _run(arguments: list[str] | None, run_dir: str) -> Iterator[tuple[Run, Repor
     from pad_ray.run import open_run
 
     recipe = _recipe(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    end_like_ctrl_c()
     with open_run(recipe, run_dir) as run, Reporter() as reporter:
         reporter.say(f"pad-ray: recipe {recipe.name} in {run.storage}")
         for key in recipe.ignored():
             reporter.say(f"  note: {key} is set, but this recipe makes no use of it")
         yield run, reporter
-
-
-@contextmanager
-def _ray(recipe: Recipe | None = None) -> Iterator[None]:
-    from pad_ray.flow.cluster import connect
-
-    actors = max(recipe.teacher.workers + recipe.sandbox.workers, recipe.train.workers + 1) if recipe else 1
-    with connect(actors):
-        signal.signal(signal.SIGTERM, _interrupt)  # Ray puts its own handler in when it starts
-        yield
-
-
-def _interrupt(number: int, frame: object) -> None:
-    # Not one of our errors: libraries between here and main() swallow an Exception, never this.
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pad_ray.errors import RecipeError
 from pad_ray.recipe import Recipe
@@ -55,7 +55,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
         return Recipe.model_validate(tree)
     except ValidationError as error:
         blamed: dict[str, list[str]] = {}
-        for where, sentence in _explain(error):
+        for where, sentence in explain(error):
             ours = sentence in of_file or not overrides
             blamed.setdefault(name_or_path if ours else _culprit(where, overrides), []).append(sentence)
         said = (f"{'; '.join(sentences)} (in {origin})" for origin, sentences in blamed.items())
@@ -67,8 +67,17 @@ def parse_recipe(tree: Any, origin: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        said = "; ".join(sentence for _, sentence in _explain(error))
+        said = "; ".join(sentence for _, sentence in explain(error))
         raise RecipeError(f"{said} (in {origin}).") from None
+
+
+def with_keys(recipe: Recipe, keys: Mapping[str, Any], origin: str) -> Recipe:
+    """The recipe with other values of some dotted keys, validated; `origin` says in an error where they come from."""
+    tree = recipe.model_dump(mode="json", exclude_unset=True)
+    for dotted, value in keys.items():
+        # JSON is YAML, so every value can be spelled as an override.
+        _apply(tree, f"{dotted}={json.dumps(value)}")
+    return parse_recipe(tree, origin)
 
 
 def recipe_source(name: str) -> str:
@@ -105,14 +114,14 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         node[last] = raw
 
 
-def _explain(error: ValidationError) -> Iterator[tuple[str, str]]:
-    """What is wrong, as dotted key and sentence."""
+def explain(error: ValidationError, root: type[BaseModel] = Recipe) -> Iterator[tuple[str, str]]:
+    """What is wrong in a tree of keys, of a recipe or of another `root`: dotted key and sentence."""
     wrong: dict[str, list[Any]] = {}
     for problem in error.errors():
         keys = _recipe_keys(problem["loc"])
         where = ".".join(keys)
         if problem["type"] == "extra_forbidden":
-            yield where, f"unknown key {where!r}{_nearest(keys[-1], _keys_of(keys[:-1]))}"
+            yield where, f"unknown key {where!r}{_nearest(keys[-1], _keys_of(keys[:-1], root))}"
         elif problem["type"] == "missing":
             yield where, f"the key {where!r} is missing"
         elif problem["type"] == "value_error":
@@ -130,7 +139,7 @@ def _sentences(tree: Any) -> list[str]:
     try:
         Recipe.model_validate(tree)
     except ValidationError as error:
-        return [sentence for _, sentence in _explain(error)]
+        return [sentence for _, sentence in explain(error)]
     return []
 
 
@@ -153,8 +162,8 @@ def _recipe_keys(place: Sequence[int | str]) -> list[str]:
     return keys
 
 
-def _keys_of(parents: Sequence[str]) -> list[str]:
-    model: Any = Recipe
+def _keys_of(parents: Sequence[str], root: type[BaseModel]) -> list[str]:
+    model: Any = root
     for key in parents:
         field = model.model_fields.get(key) if hasattr(model, "model_fields") else None
         model = field.annotation if field else None

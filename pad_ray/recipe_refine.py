@@ -63,8 +63,15 @@ class Refine(Section):
     """Earlier examples mixed in, per new example."""
     epochs: float = Field(default=1, gt=0)
     """Passes over the mixture of a round."""
+    steps: int | None = Field(default=None, ge=1)
+    """Exactly so many optimizer steps in a round, in as many passes as that takes, whatever epochs and train.max_tokens
+    say (only train.patience ends it sooner); null: as they say."""
     lr: float | None = Field(default=None, gt=0)
     """Peak learning rate of a round; null takes train.lr."""
+    fresh: bool = True
+    """Let the student write programs and learn from them. false: a round trains on the earlier examples once more."""
+    seed: int = Field(default=0, ge=0)
+    """Another draw of what a round does after sampling: which errors are injected, what is replayed, in which order."""
 
     @model_validator(mode="after")
     def _has_a_measure(self) -> Self:

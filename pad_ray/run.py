@@ -42,6 +42,10 @@ class Run:
                 hint=f"Run `pad-ray {name} …{who}` or let `pad-ray distill` do everything in order.",
             )
 
+    def is_fresh(self, round_: int) -> bool:
+        """Whether a round makes examples of its own, before it trains."""
+        return round_ == 0 or self.recipe.refine.fresh
+
     @property
     def sizes(self) -> Sizes | None:
         """What the calibration settled, for recipes with a time budget, once it is done."""
@@ -51,9 +55,12 @@ class Run:
     @property
     def complete(self) -> bool:
         """Whether every stage of every round is done."""
-        names: tuple[StageName, ...] = ("plan", "sample", "judge", "curate", "train", "evaluate")
+        gather: tuple[StageName, ...] = ("plan", "sample", "judge", "curate")
+        learn: tuple[StageName, ...] = ("train", "evaluate")
         wanted: list[tuple[int, StageName]] = [
-            (round_, name) for round_ in range(self.recipe.refine.rounds + 1) for name in names
+            (round_, name)
+            for round_ in range(self.recipe.refine.rounds + 1)
+            for name in (*(gather if self.is_fresh(round_) else ()), *learn)
         ]
         if self.recipe.augment.kinds:
             wanted.append((0, "augment"))

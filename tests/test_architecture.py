@@ -27,13 +27,14 @@ LAYERS = [
         "recipe_refine",
         "recipe_teacher",
         "recipe_file",
+        "study_file",
         "run",
         "status",
         "budget",
     },
     {"teacher", "sandbox", "grading", "curate", "thoughts", "refine", "decode", "problems", "students"},
-    {"flow", "train", "refine.rounds", "evaluate", "reasoner", "one_sample", "fate", "doctor", "reach"},
-    {"cli", "cli_tools", "cli_look", "starter", "jobs"},
+    {"flow", "train", "refine.rounds", "evaluate", "reasoner", "one_sample", "study", "fate", "doctor", "reach"},
+    {"cli", "cli_ray", "cli_study", "cli_tools", "cli_look", "starter", "jobs"},
 ]
 # The only places that may know Ray or torch (below the top layer): the upper rooms and what runs models.
 HEAVY = ("ray", "torch", "transformers", "deepspeed")

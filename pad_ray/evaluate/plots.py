@@ -126,6 +126,41 @@ def accuracies(measured: Sequence[Measurement]) -> str:
     return _svg(figure, "accuracy")
 
 
+VERDICT_COLOURS = {"better": "#2f9e63", "no clear difference": "#8a8f98", "worse": "#d1495b"}
+"""Of a difference."""
+
+
+@_style()
+def forest(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    """Differences with their 95 % intervals, one row per arm and suite, the zero marked; `name` is unique on a page.
+
+    Rows are those of `arms.compared` with their `arm`; the first row of an arm, over all suites, is drawn large.
+    """
+    labels: list[tuple[str, bool]] = []
+    places: list[float] = []
+    height = 0.0
+    for row in rows:
+        first = not labels or row["arm"] != rows[len(labels) - 1]["arm"]
+        height += (1.6 if first else 1.0) if labels else 0.0
+        places.append(height)
+        labels.append((row["arm"] if first else row["suite"], first))
+    figure, axes = _figure(0.75 + 0.24 * (height + 1))
+    axes.axvline(0, color=INK, alpha=0.5, linewidth=1)
+    for place, (_, large), row in zip(places, labels, rows, strict=True):
+        low, high = (100 * bound for bound in row["ci95"])
+        colour = VERDICT_COLOURS[row["verdict"]]
+        width, size = (3, 7) if large else (1.5, 4)
+        axes.plot([low, high], [place, place], color=colour, linewidth=width, alpha=0.6, solid_capstyle="round")
+        axes.plot([100 * row["difference"]], [place], "o" if large else "D", color=colour, markersize=size)
+    axes.set_yticks(places, [label for label, _ in labels])
+    for tick, (_, large) in zip(axes.get_yticklabels(), labels, strict=True):
+        tick.set_fontweight("bold" if large else "normal")
+    axes.set_ylim(height + 0.7, -0.7)
+    axes.set_xlabel("difference in percentage points, with 95 % interval", color=INK)
+    axes.grid(axis="x", color=INK, alpha=0.12)
+    return _svg(figure, name)
+
+
 def _student_colour(round_: int) -> str:
     return STUDENTS[(round_ - UNTRAINED) % len(STUDENTS)]
 

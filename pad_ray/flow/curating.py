@@ -114,8 +114,9 @@ def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Examp
         dropped=dropped,
     )
     if shard.round and recipe.refine.injected:
+        seed = recipe.seed + recipe.refine.seed
         solved = [example for example in [*earlier, *examples] if example.task == "solve"]
-        drawn = mutants(solved, recipe.refine, round_=shard.round, seed=recipe.seed, dropped=dropped)
+        drawn = mutants(solved, recipe.refine, round_=shard.round, seed=seed, dropped=dropped)
         executed = zip(drawn, box.run([mutant.program for mutant in drawn]), strict=True)
         taught = [example.prompt for example in [*earlier, *examples]]
         examples += injected(executed, problems, round_=shard.round, taught=taught, dropped=dropped)

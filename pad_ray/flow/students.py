@@ -36,7 +36,7 @@ def bring_base_student(run: Run, say: Callable[[str], None]) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".bringing-", dir=target.parent) as work:
-            shutil.copytree(source, Path(work) / "student", copy_function=_link if ours else shutil.copy2)
+            shutil.copytree(source, Path(work) / "student", copy_function=link_or_copy if ours else shutil.copy2)
             (Path(work) / "student").rename(target)
         run.storage.publish(BASE)
         run.storage.write(NOTE, source_note.encode())
@@ -60,7 +60,8 @@ def teaching_student(run: Run, round_: int) -> str:
     return run.storage.uri(student_of(run, round_ - 1))
 
 
-def _link(source: str, target: str) -> None:
+def link_or_copy(source: str, target: str) -> None:
+    """Give a file a second name, or a copy where the file system has no links."""
     try:
         os.link(source, target)
     except OSError:

@@ -20,7 +20,8 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
     """Train the student of a round on its examples (and a replay of earlier ones), unless that is done."""
     if run.done(round_, "train"):
         return
-    run.require(round_, "curate")
+    fresh = run.is_fresh(round_)
+    run.require(round_ if fresh else round_ - 1, "curate" if fresh else "train")
     calibrate(run, reporter)
     recipe = run.recipe
     with run.stage(round_, "train") as stage:
@@ -30,6 +31,7 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
             stage.counts = {"checkpoint": {"student": student_of(run, round_ - 1)}, "skipped": "nothing new to learn"}
             reporter.say(f"  round {round_}: nothing new to learn, the student stays as it is")
             return
+        steps = recipe.refine.steps if round_ else None
         name = f"round-{round_}/checkpoint/mixture.parquet"
         if not run.storage.exists(name):
             run.storage.write_rows(name, Example, mixture)
@@ -43,9 +45,10 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
             student=f"round-{round_}/student",
             settings=recipe.train,
             epochs=recipe.refine.epochs if round_ else recipe.train.epochs,
-            tokens=limit_of(run, round_),
+            tokens=None if steps else limit_of(run, round_),
+            steps=steps,
             lr=(recipe.refine.lr or recipe.train.lr) if round_ else recipe.train.lr,
-            seed=recipe.seed + round_,
+            seed=_seed(run, round_),
             card={
                 "format_version": 1,
                 "thought": recipe.thought,
@@ -91,12 +94,18 @@ def limit_of(run: Run, round_: int) -> int | None:
 
 
 def mixture_of(run: Run, round_: int) -> list[Example]:
-    """What a curated round trains on: its own examples and, after round 0, a replay of earlier ones."""
+    """What a round trains on: its own examples and, after round 0, a replay of earlier ones, or only earlier ones."""
     new = list(run.storage.scan_rows(f"round-{round_}/examples", Example))
     if round_ == 0:
         return new
     earlier = [
         example for before in range(round_) for example in run.storage.scan_rows(f"round-{before}/examples", Example)
     ]
-    refine = run.recipe.refine
-    return mix(new, earlier, refine.replay, run.recipe.seed + round_, refine.repair_ratio)
+    refine, seed = run.recipe.refine, _seed(run, round_)
+    if not refine.fresh:
+        return mix(earlier, [], 0, seed, refine.repair_ratio)
+    return mix(new, earlier, refine.replay, seed, refine.repair_ratio)
+
+
+def _seed(run: Run, round_: int) -> int:
+    return run.recipe.seed + round_ + (run.recipe.refine.seed if round_ else 0)

@@ -30,15 +30,27 @@ from pad_ray.storage import Storage
 def distill(run: Run, reporter: Reporter) -> None:
     """Every stage of every round of the recipe."""
     for round_ in range(run.recipe.refine.rounds + 1):
-        plan(run, round_)
-        augment(run, reporter)
-        sample_and_judge(run, round_, reporter)
+        if run.is_fresh(round_):
+            gather(run, round_, reporter)
+        learn(run, round_, reporter)
+
+
+def gather(run: Run, round_: int, reporter: Reporter) -> None:
+    """The stages of a round whose programs are judged at the end: of the teacher's, after round 0 of the student's."""
+    plan(run, round_)
+    augment(run, reporter)
+    sample_and_judge(run, round_, reporter)
+
+
+def learn(run: Run, round_: int, reporter: Reporter) -> None:
+    """The stages of a round from judged programs to a measured student; a round without programs begins by training."""
+    if run.is_fresh(round_):
         curate(run, round_, reporter)
-        if round_ == 0 and run.recipe.evaluate.baselines:
-            # Not sooner: the exemplars of few_shot are what was just curated.
-            evaluate_round(run, -1, reporter)
-        train_round(run, round_, reporter)
-        evaluate_round(run, round_, reporter)
+    if round_ == 0 and run.recipe.evaluate.baselines:
+        # Not sooner: the exemplars of few_shot are what was just curated.
+        evaluate_round(run, -1, reporter)
+    train_round(run, round_, reporter)
+    evaluate_round(run, round_, reporter)
 
 
 def evaluate_round(run: Run, round_: int, reporter: Reporter) -> None:

@@ -60,6 +60,8 @@ class TrainJob:
     """What `pad_ray.json` in the student folder says."""
     parent: str = ""
     """Name of the student it starts from."""
+    steps: int | None = None
+    """Exactly so many optimizer steps, in as many passes as that takes; None: as epochs, tokens and settings say."""
 
 
 def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = None) -> Checkpoint:

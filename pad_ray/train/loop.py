@@ -14,6 +14,7 @@ import os
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from pad_ray.storage import Storage, local_copy
 from pad_ray.train.deepspeed_config import deepspeed_config, prepare_deepspeed
 from pad_ray.train.encode import Encoded, Encoding, encode
 from pad_ray.train.held_out import HeldOut, split, watch_training
-from pad_ray.train.packing import Plan, Step, collate, plan
+from pad_ray.train.packing import Plan, Step, collate, exactly, plan
 from pad_ray.train.progress import MetricsLog, TrainProgress, read_metrics
 from pad_ray.train.schedule import learning_rate
 from pad_ray.train.tracking import check_tracking, trackers
@@ -136,24 +137,26 @@ def plan_training(job: TrainJob, encoding: Encoding, workers: int) -> Plan:
         )
     settings = job.settings
     tokens = sum(len(row.ids) for row in encoding.rows)
-    return plan(
+    lay_out = partial(
+        plan,
         *encoding.sides,
         workers=workers,
         tokens_per_batch=settings.tokens_per_batch,
         micro_tokens=settings.micro_tokens,
-        epochs=job.epochs if job.tokens is None else min(job.epochs, job.tokens / tokens),
         seed=job.seed,
-        max_steps=settings.max_steps,
     )
+    if job.steps:
+        return exactly(job.steps, lay_out)
+    epochs = job.epochs if job.tokens is None else min(job.epochs, job.tokens / tokens)
+    return lay_out(epochs=epochs, max_steps=settings.max_steps)
 
 
 def fingerprint(job: TrainJob, encoding: Encoding, held_out: tuple[Encoded, ...] = ()) -> str:
     """Sixteen hex digits of everything the optimizer steps, and the choice among them, depend on."""
     operational = {"checkpoint_s", "use_gpu", "gradient_checkpointing", "tracking"}
     settings = job.settings.model_dump(mode="json", exclude=operational)
-    digest = hashlib.sha256(
-        json.dumps([settings, job.parent, job.init, job.epochs, job.tokens, job.lr, job.seed], sort_keys=True).encode()
-    )
+    course = [job.parent, job.init, job.epochs, job.tokens, job.steps, job.lr, job.seed]
+    digest = hashlib.sha256(json.dumps([settings, *course], sort_keys=True).encode())
     for row in (*encoding.rows, *held_out):
         digest.update(np.array([row.prompt, *row.ids], dtype=np.int64).tobytes())
     return digest.hexdigest()[:16]

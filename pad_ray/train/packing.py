@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +81,14 @@ def in_turn(stages: Sequence[tuple[Plan, Sequence[Sequence[int]]]]) -> Plan:
         tokens = _tokens(sides, [micro for step in course.steps for of in step for micro in of])
         held, computed, shift = held + tokens, computed + tokens / (1 - course.padding_share), shift + len(sides[0])
     return Plan(tuple(steps), 1 - held / computed if computed else 0.0)
+
+
+def exactly(steps: int, lay_out: Callable[..., Plan]) -> Plan:
+    """A plan of so many steps, over at least one row; `lay_out` is `plan` without `epochs` and `max_steps`."""
+    passes = 1
+    while len((course := lay_out(epochs=passes, max_steps=steps)).steps) < steps:
+        passes *= 2
+    return course
 
 
 def _padding_share(sides: Sequence[Sequence[int]], batches: Sequence[MicroBatch]) -> float:

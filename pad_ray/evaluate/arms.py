@@ -1,0 +1,164 @@
+"""What the arms of a study came to: accuracy, and differences on the same questions, with 95 % intervals.
+
+With one seed shares have Wilson's interval and differences Newcombe's paired one, as everywhere. Answers to one
+question with several seeds are no independent questions: they are averaged first, question by question, and the
+interval is a percentile bootstrap over questions. Where all questions agree a bootstrap has no width; the methods for
+one seed are used on the first one then.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pad_ray.evaluate.folder import read_answers, read_json, suites
+from pad_ray.evaluate.metrics import paired, wilson
+from pad_ray.manifest import load_manifest
+from pad_ray.outcomes import Outcome
+from pad_ray.storage import Storage
+from pad_ray.study_file import Study
+
+POOLED = "all suites"
+"""What the questions of all suites together are called."""
+ROUND_0 = "round 0"
+"""What the student that all arms start from is called."""
+RESAMPLES = 9_999
+"""Draws of a bootstrap."""
+
+Question = tuple[str, str, str]
+"""Suite, problem id and question."""
+Rights = Mapping[Question, bool]
+"""Which questions a student has right."""
+
+
+def study_results(study: Study, storage: Storage) -> dict[str, Any]:
+    """The content of study.json, from the arms that are finished with every seed. Raises StorageError."""
+    shared = Storage(storage.uri("shared"))
+    named = suites(shared)
+    start = _rights(shared, 0, named)
+    found: list[dict[str, Any]] = []
+    rights: dict[str, list[Rights]] = {}
+    for arm, settings in study.arms.items():
+        runs = [Storage(storage.uri(f"arms/{arm}-seed{seed}")) for seed in study.seeds]
+        manifests = [load_manifest(run) for run in runs]
+        if any(one is None or one.state != "done" for one in manifests):
+            continue
+        last = [max(stage.round for stage in one.stages if stage.stage == "train") for one in manifests if one]
+        rights[arm] = [_rights(run, round_, named) for run, round_ in zip(runs, last, strict=True)]
+        found.append(
+            {
+                "arm": arm,
+                "about": settings.about,
+                "suites": accuracies(rights[arm]),
+                "training": [_training(run, round_) for run, round_ in zip(runs, last, strict=True)],
+            }
+        )
+    differences = [
+        {"arm": arm, "from": before, **row}
+        for arm, mine in rights.items()
+        for before, theirs in ((study.reference, rights.get(study.reference)), (ROUND_0, [start]))
+        if theirs and arm != before
+        for row in compared(theirs, mine)
+    ]
+    return {
+        "format_version": 1,
+        "study": study.name,
+        "question": study.question,
+        "recipe": study.recipe,
+        "reference": study.reference,
+        "seeds": study.seeds,
+        "missing": [arm for arm in study.arms if arm not in rights],
+        "start": accuracies([start]) if start else [],
+        "arms": found,
+        "differences": differences,
+    }
+
+
+def accuracies(rights: Sequence[Rights]) -> list[dict[str, Any]]:
+    """Over all suites, then by suite: n, correct (a mean over the seeds), accuracy and its interval."""
+    rows: list[dict[str, Any]] = []
+    for suite, questions in _by_suite(rights):
+        shares = [_share(rights, one) for one in questions]
+        n, right = len(shares), sum(shares)
+        low, high = wilson(sum(rights[0][one] for one in questions), n)
+        if len(rights) > 1 and len(set(shares)) > 1:
+            low, high = _bootstrap(shares)
+        rows.append({"suite": suite, "n": n, "correct": round(right, 1), "accuracy": right / n, "ci95": [low, high]})
+    return rows
+
+
+def compared(before: Sequence[Rights], after: Sequence[Rights]) -> list[dict[str, Any]]:
+    """Over all suites, then by suite: the difference of two students, each with its answers by seed."""
+    rows: list[dict[str, Any]] = []
+    for suite, questions in _by_suite([*before, *after]):
+        single = paired({one: before[0][one] for one in questions}, {one: after[0][one] for one in questions})
+        row: dict[str, Any] = {"suite": suite, **asdict(single), "verdict": single.verdict}
+        changes = [_share(after, one) - _share(before, one) for one in questions]
+        if len(before) > 1 or len(after) > 1:
+            if len(set(changes)) > 1:
+                row["ci95"] = _bootstrap(changes)
+            row["before"] = sum(_share(before, one) for one in questions) / len(questions)
+            row["after"] = sum(_share(after, one) for one in questions) / len(questions)
+            row["difference"] = sum(changes) / len(changes)
+            row["gained"], row["lost"] = sum(one > 0 for one in changes), sum(one < 0 for one in changes)
+            row["p_value"] = None
+            low, high = row["ci95"]
+            row["verdict"] = "better" if low > 0 else "worse" if high < 0 else "no clear difference"
+        row["ci95"] = list(row["ci95"])
+        rows.append(row)
+    return rows
+
+
+def _by_suite(rights: Sequence[Rights]) -> list[tuple[str, list[Question]]]:
+    """The questions that all have answered, by suite; where there are several suites, all of them first."""
+    shared = [one for one in rights[0] if all(one in other for other in rights)]
+    named = list(dict.fromkeys(one[0] for one in shared))
+    found = [(suite, [one for one in shared if one[0] == suite]) for suite in named]
+    return [(POOLED, shared), *found] if len(named) > 1 else found
+
+
+def _share(rights: Sequence[Rights], question: Question) -> float:
+    return sum(one[question] for one in rights) / len(rights)
+
+
+def _bootstrap(values: Sequence[float]) -> tuple[float, float]:
+    """95 % interval of the mean over questions whose values are not all alike."""
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    drawn = bootstrap((np.array(values),), np.mean, n_resamples=RESAMPLES, method="percentile", rng=0)
+    # What is left of a sum of thirds must not pass for a bound beside zero.
+    low, high = (round(float(bound), 9) + 0.0 for bound in drawn.confidence_interval)
+    return low, high
+
+
+def _rights(storage: Storage, round_: int, named: Sequence[str]) -> dict[Question, bool]:
+    return {
+        (suite, one.problem_id, one.question): one.outcome is Outcome.CORRECT
+        for suite in named
+        for one in read_answers(storage, f"round-{round_}/eval/{suite}")
+    }
+
+
+def _training(storage: Storage, last: int) -> dict[str, Any]:
+    """What an arm did after round 0, over all its rounds."""
+    manifest = load_manifest(storage)
+    by_task, by_origin = Counter[str](), Counter[str]()
+    total = Counter[str]()
+    for round_ in range(1, last + 1):
+        stage = manifest.find(round_, "train") if manifest else None
+        summary = read_json(storage, f"round-{round_}/checkpoint/summary.json")
+        if stage is None or not summary:
+            continue  # nothing new to learn, no training
+        by_task.update(stage.counts["by_task"])
+        by_origin.update(stage.counts["by_origin"])
+        for key in ("steps", "tokens", "seconds", "examples", "dropped_too_long"):
+            total[key] += summary[key]
+    return {
+        **{key: total[key] for key in ("steps", "tokens", "examples", "dropped_too_long")},
+        "seconds": round(float(total["seconds"]), 1),
+        "by_task": dict(by_task),
+        "by_origin": dict(by_origin),
+    }

@@ -1,0 +1,199 @@
+"""A study: what all arms share is made once, then each arm goes on from there as a run of its own.
+
+`shared/` and every `arms/NAME-seedN/` are usual run folders. An arm adopts the shared stages: their files are copied
+(small ones) or linked (the student), and its manifest says last that they are done. From then on it resumes as any run
+does, and nothing here remembers anything but what lies in the folders.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pad_ray.errors import RecipeError
+from pad_ray.evaluate.card import write_cards
+from pad_ray.evaluate.report import write_report
+from pad_ray.evaluate.study_page import write_pages
+from pad_ray.flow.progress import Reporter
+from pad_ray.flow.students import bring_base_student, link_or_copy, student_of
+from pad_ray.manifest import load_manifest
+from pad_ray.recipe import Recipe
+from pad_ray.recipe_file import with_keys
+from pad_ray.refine.rounds import distill, gather, learn
+from pad_ray.run import Run, open_run
+from pad_ray.storage import Storage
+from pad_ray.study_file import SAMPLING, Study, shares_sampling
+
+SHARED = "shared"
+"""Run folder of what all arms share, in the folder of the study."""
+_NOUNS = ("requests", "samples", "verdicts", "examples", "checkpoint")
+"""What the stages of a round keep their files in, beside its students and evaluations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One arm with one seed."""
+
+    arm: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Its run folder, in the folder of the study."""
+        return f"arms/{self.arm}-seed{self.seed}"
+
+
+class StudyRun:
+    """A study bound to a folder; `origin` is its file, for errors."""
+
+    def __init__(self, study: Study, origin: str, storage: Storage) -> None:
+        self.study, self.origin, self.storage = study, origin, storage
+        self.base = study.base(origin)
+        arms = {arm: study.recipe_of(self.base, arm, study.seeds[0], origin) for arm in study.arms}
+        self.sampling = shares_sampling(arms)
+        """Whether the programs of the shared student are shared as well."""
+        like = next((recipe for recipe in arms.values() if recipe.refine.fresh), self.base)
+        # Nothing else of `refine` touches what is shared, so arms may change or be added afterwards.
+        wanted = {key: getattr(like.refine, key) for key in SAMPLING if self.sampling}
+        self.shared = with_keys(self.base, {"name": f"{study.name}-shared", "refine": wanted}, origin)
+
+    def tasks(self) -> list[Task]:
+        """Every arm with every seed, those that others follow first."""
+        arms = sorted(self.study.arms, key=lambda arm: self.study.arms[arm].same_steps_as is not None)
+        return [Task(arm, seed) for seed in self.study.seeds for arm in arms]
+
+    def at(self, folder: str) -> Storage:
+        """One of its run folders."""
+        return Storage(self.storage.uri(folder))
+
+    def finished(self, task: Task) -> bool:
+        """Whether an arm is done, by the recipe that it has now."""
+        followed = self.study.arms[task.arm].same_steps_as
+        if followed and not self.finished(Task(followed, task.seed)):
+            return False
+        manifest = load_manifest(self.at(task.folder))
+        if manifest is None or manifest.state != "done":
+            return False
+        return manifest.recipe_hash == self.recipe(task).hash()
+
+    def recipe(self, task: Task) -> Recipe:
+        """The recipe of an arm; the one that it follows must be finished. Raises RecipeError."""
+        followed = self.study.arms[task.arm].same_steps_as
+        steps = self._steps(Task(followed, task.seed), task) if followed else None
+        return self.study.recipe_of(self.base, task.arm, task.seed, self.origin, steps)
+
+    def _steps(self, followed: Task, follower: Task) -> int:
+        storage, round_ = self.at(followed.folder), 1  # the only one of an arm that is followed
+        name = f"round-{round_}/checkpoint/summary.json"
+        if not storage.exists(name):
+            raise RecipeError(
+                f"arm {followed.arm!r} of {self.origin} found nothing new to learn and took no step, so"
+                f" {follower.arm!r} cannot take as many.",
+                hint="Give it more to learn from (refine.samples, refine.limit), or leave same_steps_as out.",
+            )
+        return int(json.loads(storage.read(name))["steps"])
+
+
+def run_study(bound: StudyRun, reporter: Reporter) -> None:
+    """Do whatever is not finished; Ray must be initialised. The pages are written after every arm."""
+    tasks = bound.tasks()
+    if all(bound.finished(task) for task in tasks):
+        return
+    bound.storage.write("study.yaml", bound.study.to_yaml().encode())
+    reporter.say(f"shared by all {len(bound.study.arms)} arms: {_what(bound)}")
+    _make_shared(bound, reporter)
+    for number, task in enumerate(tasks, start=1):
+        where = f"arm {number} of {len(tasks)}: {task.arm}, seed {task.seed}"
+        if bound.finished(task):
+            reporter.say(f"{where} is finished")
+            continue
+        reporter.say(where)
+        _make_arm(bound, task, reporter)
+        write_pages(bound.study, bound.storage)
+
+
+def _what(bound: StudyRun) -> str:
+    return "round 0 and the programs of its student" if bound.sampling else "round 0"
+
+
+def _make_shared(bound: StudyRun, reporter: Reporter) -> None:
+    with open_run(bound.shared, bound.storage.uri(SHARED)) as run:
+        if not run.done(0, "train"):
+            bring_base_student(run, lambda sentence: reporter.say(f"  {sentence}"))
+        gather(run, 0, reporter)
+        learn(run, 0, reporter)
+        if bound.sampling:
+            gather(run, 1, reporter)
+        _forget_states(run)
+    _describe(bound.storage.uri(SHARED))
+
+
+def _make_arm(bound: StudyRun, task: Task, reporter: Reporter) -> None:
+    with open_run(bound.recipe(task), bound.storage.uri(task.folder)) as run:
+        if not run.done(0, "evaluate"):
+            adopt(run, bound.at(SHARED), sampling=bound.sampling)
+        distill(run, reporter)
+        _forget_states(run)
+    _describe(bound.storage.uri(task.folder))
+
+
+def adopt(run: Run, shared: Storage, *, sampling: bool) -> None:
+    """Make the finished stages of a shared run those of this one: round 0, and with `sampling` the programs of round 1.
+
+    The manifest is written last: killed before, the next call does it again.
+    """
+    manifest = load_manifest(shared)
+    stages = [
+        stage.model_copy(update={"new": 0, "reused": stage.new + stage.reused})
+        for stage in (manifest.stages if manifest else ())
+        if stage.round < 1 or (sampling and run.is_fresh(1))
+    ]
+    rounds = max((stage.round for stage in stages), default=0)
+    for folder in _folders(run.recipe, rounds):
+        for name in shared.names(folder, ""):
+            if not Path(name).name.startswith("."):
+                run.storage.write(name, shared.read(name))
+    student = f"{student_of(run, 0)}"
+    _share(shared.fetch(student), run.storage.path(student))
+    run.storage.publish(student)
+    run.manifest.stages = stages
+    run.manifest.facts.update({} if manifest is None else manifest.facts)
+    run.save()
+
+
+def _folders(recipe: Recipe, rounds: int) -> Iterator[str]:
+    """Every folder whose own files the shared stages wrote."""
+    yield from ("problems", "problems/train", "problems/eval")
+    yield from (f"augment/{noun}" for noun in _NOUNS)
+    for round_ in range(rounds + 1):
+        yield from (f"round-{round_}/{noun}" for noun in _NOUNS)
+    for suite in recipe.problems.eval:
+        yield f"round-0/eval/{suite}"
+        yield from (f"base/eval/{suite}/{prompt}" for prompt in recipe.evaluate.baselines)
+
+
+def _share(source: Path, target: Path) -> None:
+    """Give a folder of large files a second name: exported students are replaced whole, never changed in place."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".sharing-", dir=target.parent) as work:
+        made = Path(work) / "student"
+        shutil.copytree(source, made, copy_function=link_or_copy)
+        shutil.rmtree(target, ignore_errors=True)
+        made.rename(target)
+
+
+def _forget_states(run: Run) -> None:
+    """Optimizer states of finished trainings are several times as large as the students; nobody resumes them."""
+    for round_ in range(run.recipe.refine.rounds + 1):
+        if run.done(round_, "train"):
+            for name in ("state", "ray"):
+                run.storage.delete(f"round-{round_}/checkpoint/{name}")
+
+
+def _describe(root: str) -> None:
+    write_cards(root)
+    write_report(root)

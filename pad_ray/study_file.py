@@ -1,0 +1,191 @@
+"""A study file: one recipe, and arms that differ in what they learn from after round 0.
+
+Arms may override keys of `refine` only: what comes before them is made once and shared, so that they differ in nothing
+else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError
+
+from pad_ray.errors import RecipeError
+from pad_ray.recipe import Name, Recipe
+from pad_ray.recipe_file import explain, load_recipe, with_keys
+from pad_ray.recipe_teacher import Section
+
+SAMPLING = ("samples", "temperature", "max_tokens", "limit")
+"""The keys of `refine` that decide what the student writes; where arms agree in them, its programs are shared too."""
+
+
+class Arm(Section):
+    """One way to go on from the shared student."""
+
+    about: str = ""
+    """What it learns from, in a few words for the page."""
+    overrides: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Keys of `refine`, such as `refine.successes: false`."""
+    same_steps_as: str | None = None
+    """Take exactly as many optimizer steps as this arm took."""
+
+
+class Study(Section):
+    """What a study file says."""
+
+    name: Name
+    """Short name of the study, and of its folder."""
+    about: str = ""
+    """One sentence."""
+    question: str = ""
+    """What it is to find out; stands at the top of the page."""
+    recipe: str
+    """The recipe that all arms start from: a built-in name or the path of a .yaml file."""
+    overrides: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Recipe keys that are other in all arms, such as `train.max_tokens: 60000`."""
+    arms: dict[Name, Arm] = Field(min_length=1)
+    """The arms by name, in the order of the page."""
+    reference: str
+    """The arm that the others are compared with."""
+    seeds: list[int] = Field(default=[0], min_length=1)
+    """Repeats of what is not shared, each another draw of `refine.seed`."""
+
+    def base(self, origin: str) -> Recipe:
+        """The recipe with what is common to all arms; `origin` is the study file, for errors. Raises RecipeError."""
+        return with_keys(load_recipe(self.recipe), self.overrides, f"overrides of {origin}")
+
+    def recipe_of(self, base: Recipe, arm: str, seed: int, origin: str, steps: int | None = None) -> Recipe:
+        """The recipe of one arm with one seed; `steps` are those of the arm that it follows. Raises RecipeError."""
+        keys = {**self.arms[arm].overrides, "name": f"{arm}-seed{seed}", "refine.seed": seed}
+        if steps is not None:
+            keys["refine.steps"] = steps
+        return with_keys(base, keys, f"arm {arm!r} of {origin}")
+
+    def to_yaml(self) -> str:
+        """The study, every default written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def builtin_studies() -> list[str]:
+    """Names of the studies that ship with pad_ray."""
+    folder = resources.files("pad_ray") / "studies"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def load_study(name_or_path: str) -> Study:
+    """Read a study by its built-in name or path and check every arm.
+
+    Raises RecipeError naming the key, the arm, why, and what to do.
+    """
+    path = Path(name_or_path)
+    builtin = resources.files("pad_ray") / "studies" / f"{name_or_path}.yaml"
+    if name_or_path not in builtin_studies() and path.suffix not in (".yaml", ".yml") and not path.is_file():
+        raise RecipeError(
+            f"there is no study {name_or_path!r}.",
+            hint=f"Built in: {', '.join(builtin_studies())}; or give the path of a .yaml file.",
+        )
+    try:
+        source = builtin if name_or_path in builtin_studies() else path
+        tree: Any = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read the study {name_or_path}: {error}.") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{name_or_path} is not valid YAML: {' '.join(str(error).split())}.") from error
+    return parse_study(tree, name_or_path)
+
+
+def parse_study(tree: Any, origin: str) -> Study:
+    """Validate a study tree, its recipe and its arms; see `load_study` for the errors."""
+    try:
+        study = Study.model_validate(tree)
+    except ValidationError as error:
+        said = "; ".join(sentence for _, sentence in explain(error, Study))
+        raise RecipeError(f"{said} (in {origin}).") from None
+    base = study.base(origin)
+    _check_base(study, base, origin)
+    for name in study.arms:
+        _check_arm(study, base, name, origin)
+    return study
+
+
+def shares_sampling(recipes: Mapping[str, Recipe]) -> bool:
+    """Whether the arms that sample want the same programs of the shared student."""
+    wanted = {
+        tuple(getattr(recipe.refine, key) for key in SAMPLING) for recipe in recipes.values() if recipe.refine.fresh
+    }
+    return len(wanted) == 1
+
+
+def _check_base(study: Study, base: Recipe, origin: str) -> None:
+    if base.budget.minutes is not None:
+        raise RecipeError(
+            f"budget.minutes: {base.budget.minutes:g} cannot be in a study ({origin}, recipe {study.recipe!r}): a"
+            " calibration would size each arm by the speed of the moment, and arms of other sizes cannot be compared.",
+            hint="Set budget.minutes: null in its overrides, and the sizes: train.max_tokens, refine.steps,"
+            " refine.limit, evaluate.limit.",
+        )
+    if not base.problems.eval:
+        raise RecipeError(
+            f"problems.eval of the recipe {study.recipe!r} is empty, so there is nothing to compare the arms on.",
+            hint=f"Name a suite there, or in the overrides of {origin}.",
+        )
+    if study.reference not in study.arms:
+        raise RecipeError(
+            f"reference: {study.reference!r} is no arm of {origin}.", hint=f"Its arms are {', '.join(study.arms)}."
+        )
+    if len(set(study.seeds)) < len(study.seeds):
+        raise RecipeError(
+            f"seeds: {study.seeds} names one twice (in {origin}).", hint="A repeat needs a seed of its own."
+        )
+
+
+def _check_arm(study: Study, base: Recipe, name: str, origin: str) -> None:
+    arm = study.arms[name]
+    for key in arm.overrides:
+        if not key.startswith("refine."):
+            raise RecipeError(
+                f"arm {name!r} of {origin} overrides {key!r}: arms share all that comes before the first refinement"
+                " round, and differ in keys of refine only.",
+                hint="Put it under `overrides` of the study, for all arms alike, or make it a study of its own.",
+            )
+    if "refine.seed" in arm.overrides:
+        raise RecipeError(
+            f"arm {name!r} of {origin} overrides 'refine.seed': its values are the `seeds` of the study.",
+            hint="List them there: every arm is repeated with each.",
+        )
+    recipe = study.recipe_of(base, name, study.seeds[0], origin)
+    if not recipe.refine.rounds:
+        raise RecipeError(
+            f"refine.rounds: 0 leaves arm {name!r} of {origin} nothing to do after the shared round 0.",
+            hint="Set it to 1 or more.",
+        )
+    if arm.same_steps_as is not None:
+        _check_followed(study, name, recipe, origin)
+
+
+def _check_followed(study: Study, name: str, recipe: Recipe, origin: str) -> None:
+    """Whether an arm can take as many steps as another one took."""
+    followed = study.arms[name].same_steps_as
+    where = f"arm {name!r} of {origin}: same_steps_as: {followed!r}"
+    if followed == name or followed not in study.arms or study.arms[followed].same_steps_as:
+        others = [other for other, arm in study.arms.items() if other != name and not arm.same_steps_as]
+        raise RecipeError(
+            f"{where} is not an arm that finds its number of steps by itself.",
+            hint=f"Such arms are: {', '.join(others) or 'none'}.",
+        )
+    if "refine.steps" in study.arms[name].overrides:
+        raise RecipeError(f"{where} and refine.steps say the same thing twice.", hint="Leave one of them out.")
+    if recipe.refine.rounds > 1:
+        raise RecipeError(
+            f"{where} goes with refine.rounds: 1 only, because later rounds of an arm differ in their steps.",
+            hint="Set refine.steps for all arms instead.",
+        )
+    if recipe.train.patience:
+        raise RecipeError(
+            f"{where} cannot be kept where train.patience may end a training sooner.",
+            hint="Set train.patience: null in the overrides.",
+        )

@@ -1,0 +1,111 @@
+"""What a study says: paired intervals, seeds that are no more questions, and no difference where none is clear."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pad_ray.evaluate.arms import POOLED, accuracies, compared, study_results
+from pad_ray.evaluate.metrics import newcombe, wilson
+from pad_ray.evaluate.study_page import sentences, study_table, write_pages
+from pad_ray.manifest import Manifest, Stage
+from pad_ray.records import Problem
+from pad_ray.storage import Storage
+from pad_ray.study_file import Study, parse_study
+from pad_ray.terminal import console
+from tests.evaluate.fabricated_run import write_evaluation
+
+SUITES = ("one", "two")
+
+
+def answers(right: int, n: int, suite: str = "one") -> dict[tuple[str, str, str], bool]:
+    return {(suite, str(number), "q"): number < right for number in range(n)}
+
+
+def write_arm(root: Storage, folder: str, right: int, round_: int) -> None:
+    storage = Storage(root.uri(folder))
+    for suite in SUITES:
+        write_evaluation(storage, f"round-{round_}/eval/{suite}", suite, [number < right for number in range(30)])
+        storage.write_rows(f"problems/eval/{suite}.parquet", Problem, [Problem(f"{suite}/0", "q", "7")])
+    counts = {"by_task": {"solve": 5, "repair": 2}, "by_origin": {"teacher": 5, "student": 2}}
+    stage = Stage(round=round_, stage="train", state="done", counts=counts)
+    training = {"steps": 33, "tokens": 900, "seconds": 4.5, "examples": 7, "dropped_too_long": 0}
+    storage.write(f"round-{round_}/checkpoint/summary.json", json.dumps(training).encode())
+    Manifest(recipe_hash="x", state="done", stages=[stage]).save(storage)
+
+
+@pytest.fixture
+def study() -> Study:
+    arms = {"all": {"about": "<b>bold</b>"}, "same": {}, "worse": {}, "unfinished": {}}
+    return parse_study({"name": "t", "recipe": "quick", "reference": "all", "arms": arms}, "t.yaml")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Storage:
+    storage = Storage(tmp_path)
+    write_arm(storage, "shared", 10, 0)
+    for arm, right in {"all": 20, "same": 19, "worse": 5}.items():
+        write_arm(storage, f"arms/{arm}-seed0", right, 1)
+    return storage
+
+
+def test_with_one_seed_intervals_are_those_of_every_comparison() -> None:
+    before, after = answers(10, 40), answers(20, 40)
+    row = compared([before], [after])[0]
+    assert row["ci95"] == list(newcombe(10, 10, 0, 20))
+    assert row["verdict"] == "better"
+    assert accuracies([after])[0]["ci95"] == list(wilson(20, 40))
+
+
+def test_the_same_answers_with_more_seeds_are_not_more_questions() -> None:
+    before, after = answers(10, 40), answers(13, 40)
+    few, many = compared([before] * 2, [after] * 2)[0], compared([before] * 9, [after] * 9)[0]
+    assert (few["n"], few["difference"], few["ci95"]) == (many["n"], many["difference"], many["ci95"])
+    assert few["p_value"] is None
+
+
+def test_where_all_questions_agree_an_interval_still_has_a_width() -> None:
+    alike = [answers(10, 40)] * 3
+    low, high = compared(alike, alike)[0]["ci95"]
+    assert low < 0 < high
+    low, high = accuracies([answers(0, 40)] * 3)[0]["ci95"]
+    assert high > 0
+
+
+def test_suites_are_also_taken_together() -> None:
+    both = answers(10, 40) | answers(5, 20, "two")
+    assert [(row["suite"], row["n"], row["correct"]) for row in accuracies([both])] == [
+        (POOLED, 60, 15),
+        ("one", 40, 10),
+        ("two", 20, 5),
+    ]
+
+
+def test_only_a_clear_difference_is_called_one(study: Study, root: Storage) -> None:
+    said = " ".join(sentences(study_results(study, root)))
+    assert "'worse' is worse" in said
+    assert "No clear difference from 'all': 'same'" in said
+    assert "left out below: unfinished" in said
+
+
+def test_the_page_stands_alone_and_holds_every_difference(study: Study, root: Storage) -> None:
+    results = write_pages(study, root)
+    page = root.read("study.html").decode()
+    assert page.count("<svg") == 2
+    assert "http://evil" not in page
+    assert "<b>bold</b>" not in page
+    assert '<td class="number"><b>-50.0</b></td>' in page  # worse: 5 right instead of 20, of 30
+    table = root.read("study.md").decode()
+    assert table.count("\n| worse |") == 3 * 3 + 1  # accuracy, two comparisons, training
+    assert json.loads(root.read("study.json")) == results
+
+
+def test_the_table_of_the_terminal_names_steps_and_examples(study: Study, root: Storage) -> None:
+    out = console()
+    with out.capture() as shown:
+        out.print(study_table(study_results(study, root)))
+    text = shown.get()
+    for part in ("worse", "-50.0", "33", "5 solve, 2 repair", "One seed"):
+        assert part in text
