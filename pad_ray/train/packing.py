@@ -72,7 +72,7 @@ def plan(
 
 
 def in_turn(stages: Sequence[tuple[Plan, Sequence[Sequence[int]]]]) -> Plan:
-    """One plan after the other, over the rows of all stages in a row; each comes with the lengths (sides) of its rows."""
+    """One plan after the other, over the rows of all stages together; each with the lengths (sides) of its rows."""
     steps: list[Step] = []
     shift, held, computed = 0, 0, 0.0
     for course, sides in stages:
