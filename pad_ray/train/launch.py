@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pad_ray.errors import TrainError
-from pad_ray.recipe import Train
+from pad_ray.recipe import Lora, Train
 from pad_ray.records import Checkpoint
 from pad_ray.storage import Storage, from_row
 from pad_ray.students import check_student
@@ -60,6 +60,10 @@ class TrainJob:
     """What `pad_ray.json` in the student folder says."""
     parent: str = ""
     """Name of the student it starts from."""
+    lora: Lora | None = None
+    """Adapters that are trained instead of all weights."""
+    chat: bool = False
+    """Whether prompts are wrapped in the tokenizer's chat template."""
 
 
 def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = None) -> Checkpoint:
