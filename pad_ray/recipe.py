@@ -11,7 +11,7 @@ import json
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pad_ray.recipe_refine import Refine
 from pad_ray.recipe_teacher import IGNORED, Augment, Section, Teacher
@@ -69,6 +69,19 @@ class Curate(Section):
     """Drop longer programs."""
 
 
+class Lora(Section):
+    """Adapters of low rank on a student whose own weights stay as they are (Hu et al. 2021, 2106.09685)."""
+
+    rank: int = Field(default=16, ge=1)
+    """Rank of what is added to a layer's weights."""
+    alpha: float = Field(default=32, gt=0)
+    """It is added times alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of a layer's inputs that its adapter does not see while training."""
+    targets: Literal["all-linear"] | list[str] = "all-linear"
+    """Layers that get one, by the end of their names, such as [q_proj, v_proj]; all-linear: all but the output."""
+
+
 class Student(Section):
     """The small model that learns."""
 
@@ -79,8 +92,26 @@ class Student(Section):
     """random: take only the shape and the tokenizer from the folder, draw fresh weights."""
     license: str = ""
     """Its licence, for the model card; empty: what the base model itself says."""
-    lora: Literal[False] = False
-    """Full fine-tuning; adapters are not available yet."""
+    lora: Lora | None = None
+    """Train adapters beside the weights instead of the weights; true takes the defaults. null: all weights."""
+
+    chat: bool = False
+    """Wrap every prompt in the chat template of the model's tokenizer, in training and in decoding, as a turn of the
+    user; false: the plain text."""
+
+    @field_validator("lora", mode="before")
+    @classmethod
+    def _yes_or_no(cls, value: Any) -> Any:
+        return (Lora() if value else None) if isinstance(value, bool) else value
+
+    @model_validator(mode="after")
+    def _something_to_adapt(self) -> Self:
+        if self.lora and self.init == "random":
+            raise ValueError(
+                "student.lora: adapters change a model that knows something already, and student.init is random; take"
+                " pretrained weights, or leave lora out"
+            )
+        return self
 
 
 class Curriculum(Section):

@@ -128,6 +128,7 @@ def _facts(story: Story, storage: Storage, round_: int) -> dict[str, Any]:
         "outcomes": _outcomes(story.rounds[: round_ + 1]),
         "sandbox": sorted({one.sandbox for one in story.rounds[: round_ + 1] if one.sandbox}),
         "learning_rate": _learning_rate(recipe, round_),
+        "chat": bool(own.get("chat")),
         "has_encoder": bool(shape.get("is_encoder_decoder")),
         "watched": [(one.number, told) for one in story.rounds[: round_ + 1] if (told := watched_sentence(one))],
     }

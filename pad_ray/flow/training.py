@@ -55,8 +55,12 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
                 "round": round_,
                 "recipe_hash": run.manifest.recipe_hash,
                 "base_model": recipe.student.model,
+                # Whoever decodes with the student reads it here.
+                **({"chat": True} if recipe.student.chat else {}),
             },
             parent=student_of(run, round_ - 1) if round_ else recipe.student.model,
+            lora=recipe.student.lora,
+            chat=recipe.student.chat,
         )
         before = steps_done(run.storage, job.checkpoint)
         with reporter.bar(f"round {round_}: train", 0, "steps") as bar:

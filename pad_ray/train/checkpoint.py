@@ -70,7 +70,7 @@ class States:
             self._storage.publish(f"{self._checkpoint}/metrics.jsonl")
         if engine.world_size > 1:
             with tempfile.TemporaryDirectory(dir=self._folder, prefix=".shard-") as shard:
-                engine.save_checkpoint(shard, tag=_TAG, client_state={"pad_ray": asdict(state)})
+                _save(engine, shard, state)
                 ray.train.report({"step": state.step}, checkpoint=ray.train.Checkpoint.from_directory(shard))
             if engine.global_rank == 0 and self._worse(state):
                 ray.train.get_all_reported_checkpoints()  # returns when Ray Train would resume from this state
@@ -79,7 +79,7 @@ class States:
         states = self._folder / "state"
         states.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=states, prefix=".saving-"))
-        engine.save_checkpoint(str(temporary), tag=_TAG, client_state={"pad_ray": asdict(state)})
+        _save(engine, str(temporary), state)
         self.settle()
         final = states / f"step-{state.step:08d}"
         shutil.rmtree(final, ignore_errors=True)
@@ -168,8 +168,15 @@ def saved_states(storage: Storage, checkpoint: str) -> list[str]:
     return storage.published(f"{checkpoint}/state")
 
 
+def _save(engine: Any, folder: str, state: State) -> None:
+    client = {"pad_ray": asdict(state)}
+    # What is not trained comes from the student that the training began with.
+    engine.save_checkpoint(folder, tag=_TAG, client_state=client, exclude_frozen_parameters=True)
+
+
 def _load(engine: Any, source: Path, plan: str) -> State:
-    loaded, client = engine.load_checkpoint(str(source), tag=_TAG)
+    whole = all(parameter.requires_grad for parameter in engine.module.parameters())
+    loaded, client = engine.load_checkpoint(str(source), tag=_TAG, load_module_strict=whole)
     if loaded is None:
         raise TrainError(f"the training state in {source} cannot be read.", hint="Delete this folder and run again.")
     state = State(**client["pad_ray"])

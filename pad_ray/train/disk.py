@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,29 @@ from pad_ray.recipe import Train
 from pad_ray.train.checkpoint import KEEP
 
 
-def bytes_needed(parameters: int, settings: Train, best: bool) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large a model is, in numbers."""
+
+    parameters: int
+    """Its weights, without those of adapters."""
+    trained_parameters: int
+    """Those that are trained, adapters included."""
+
+
+def count(model: Any) -> Sizes:
+    """The sizes of a model, before ZeRO 3 scatters it."""
+    sizes = [(name, weight.numel(), weight.requires_grad) for name, weight in model.named_parameters()]
+    return Sizes(
+        sum(size for name, size, _ in sizes if "lora_" not in name), sum(size for _, size, trained in sizes if trained)
+    )
+
+
+def bytes_needed(sizes: Sizes, settings: Train, best: bool) -> dict[str, int]:
     """What a training has on the disk at its fullest, by what it is; `best`: whether the best student is kept.
 
-    Only arrays are counted: per parameter the weight, AdamW's two moments in fp32, and the fp32 copy of the weight that
-    ZeRO and half-precision weights come with.
+    Only arrays are counted: per trained parameter the weight, AdamW's two moments in fp32, and the fp32 copy of the
+    weight that ZeRO and half-precision weights come with.
     """
     weight = 2 if settings.precision == "bf16" else 4
     copied = settings.zero_stage in (1, 2) or settings.precision == "bf16"
@@ -25,19 +44,19 @@ def bytes_needed(parameters: int, settings: Train, best: bool) -> dict[str, int]
     states = KEEP + 1 + (settings.workers > 1)
     students = 2 if best else 1
     return {
-        f"{states} training states": states * state * parameters,
-        f"{students} exported {'students' if best else 'student'}": students * weight * parameters,
+        f"{states} training states": states * state * sizes.trained_parameters,
+        f"{students} exported {'students' if best else 'student'}": students * weight * sizes.parameters,
     }
 
 
-def check_disk(folder: Path, device: Any, parameters: int, settings: Train, best: bool) -> None:
+def check_disk(folder: Path, device: Any, sizes: Sizes, settings: Train, best: bool) -> None:
     """Every worker calls this before the first step, with the folder of the training states.
 
     Raises TrainError, for all workers alike, where the disk of one has too little room.
     """
     import torch
 
-    needed = bytes_needed(parameters, settings, best)
+    needed = bytes_needed(sizes, settings, best)
     # What an earlier call left there is replaced, not added to.
     kept = (file for name in ("state", "ray", "best") for file in (folder / name).rglob("*"))
     there = sum(file.stat().st_size for file in kept if file.is_file())

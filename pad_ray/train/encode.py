@@ -8,9 +8,10 @@ An example that is too long is dropped and counted: a truncated program would te
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from pad_ray.decode.chat import chat_prompt
 from pad_ray.decode.encoder_decoder_engine import source_ids
 from pad_ray.errors import StudentError
 from pad_ray.records import Example
@@ -53,11 +54,14 @@ class Encoding:
         return ([len(row.ids) for row in self.rows],)
 
 
-def encode(examples: Sequence[Example], tokenizer: Any, max_length: int, apart: bool = False) -> Encoding:
+def encode(
+    examples: Sequence[Example], tokenizer: Any, max_length: int, apart: bool = False, chat: bool = False
+) -> Encoding:
     """Tokenize a training set with a Hugging Face tokenizer; rows have at most `max_length` ids.
 
-    `apart` is for encoder-decoder students. Raises StudentError for a tokenizer that cannot mark the end of a text,
-    and, of such a student, for one that does not keep programs as they are.
+    `apart` is for encoder-decoder students; with `chat` the prompts are turns of a chat. Raises StudentError for a
+    tokenizer that cannot mark the end of a text, for one without the chat template that is wanted, and, of an
+    encoder-decoder student, for one that does not keep programs as they are.
     """
     if tokenizer.eos_token_id is None:
         raise StudentError(
@@ -67,15 +71,19 @@ def encode(examples: Sequence[Example], tokenizer: Any, max_length: int, apart: 
         )
     if not examples:
         return Encoding((), 0, apart)
+    if chat:
+        examples = [replace(example, prompt=chat_prompt(tokenizer, example.prompt)) for example in examples]
     if apart:
         return _encode_apart(examples, tokenizer, max_length)
     start = _start(tokenizer)
     prompts = tokenizer([example.prompt for example in examples], add_special_tokens=False)["input_ids"]
     completions = tokenizer([example.completion for example in examples], add_special_tokens=False)["input_ids"]
+    # The text of a chat may begin with it already.
+    prompts = [prompt if start and tuple(prompt[:1]) == start else [*start, *prompt] for prompt in prompts]
     rows = tuple(
-        Encoded((*start, *prompt, *completion, tokenizer.eos_token_id), len(start) + len(prompt))
+        Encoded((*prompt, *completion, tokenizer.eos_token_id), len(prompt))
         for prompt, completion in zip(prompts, completions, strict=True)
-        if len(start) + len(prompt) + len(completion) < max_length
+        if len(prompt) + len(completion) < max_length
     )
     return Encoding(rows, len(examples) - len(rows))
 

@@ -15,6 +15,7 @@ from transformers import GenerationConfig
 from pad_ray.decode.loading import decoder_start, model_class
 from pad_ray.errors import TrainError
 from pad_ray.train.encode import Encoded
+from pad_ray.train.lora import merge_adapters, merging_error, save_adapter
 from pad_ray.train.model import all_scores
 
 TOLERANCE = 1e-4
@@ -33,8 +34,9 @@ def export_student(engine: Any, tokenizer: Any, probe: Encoded, folder: Path, ca
     with torch.no_grad():
         expected = all_scores(model, probe, engine.device)
     weights = gather(model, keep=engine.global_rank == 0)
+    adapter = merge_adapters(model, weights)
     if engine.global_rank == 0:
-        _publish(model, weights, tokenizer, probe, expected, folder, card)
+        _publish(model, weights, adapter, tokenizer, probe, expected, folder, card)
 
 
 def gather(model: Any, keep: bool) -> dict[str, torch.Tensor]:
@@ -52,6 +54,7 @@ def gather(model: Any, keep: bool) -> dict[str, torch.Tensor]:
 def _publish(
     model: Any,
     weights: dict[str, torch.Tensor],
+    adapter: dict[str, torch.Tensor],
     tokenizer: Any,
     probe: Encoded,
     expected: torch.Tensor,
@@ -73,14 +76,16 @@ def _publish(
     model.config.eos_token_id, model.config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     model.save_pretrained(temporary, state_dict=weights)
     tokenizer.save_pretrained(temporary)
+    if adapter:
+        save_adapter(model, adapter, temporary / "adapter")
     (temporary / "pad_ray.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
-    _prove(temporary, model.config, probe, expected)
+    _prove(temporary, model.config, probe, expected, merging_error(expected, weights) if adapter else TOLERANCE)
     if folder.exists():
         shutil.rmtree(folder)
     temporary.rename(folder)
 
 
-def _prove(folder: Path, config: Any, probe: Encoded, expected: torch.Tensor) -> None:
+def _prove(folder: Path, config: Any, probe: Encoded, expected: torch.Tensor, tolerance: float) -> None:
     """Load the folder back and compare its scores. Raises TrainError."""
     # On the device it was trained on: the same kernels round the same way.
     loaded: Any = model_class(config).from_pretrained(folder, local_files_only=True).eval()
@@ -88,9 +93,9 @@ def _prove(folder: Path, config: Any, probe: Encoded, expected: torch.Tensor) ->
     with torch.no_grad():
         scores = all_scores(loaded, probe, expected.device)
     difference = (scores - expected).abs().max().item()
-    if not difference <= TOLERANCE:
+    if not difference <= tolerance:
         raise TrainError(
             f"the exported student in {folder} is not the trained one: its scores differ by {difference:.2g}"
-            f" (at most {TOLERANCE:g} is allowed).",
+            f" (at most {tolerance:.2g} is allowed).",
             hint="The training state is kept; please report the model's architecture.",
         )

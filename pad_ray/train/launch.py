@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pad_ray.errors import TrainError
-from pad_ray.recipe import Train
+from pad_ray.recipe import Lora, Train
 from pad_ray.records import Checkpoint
 from pad_ray.storage import Storage, from_row
 from pad_ray.students import check_student
@@ -62,6 +62,10 @@ class TrainJob:
     """Name of the student it starts from."""
     steps: int | None = None
     """Exactly so many optimizer steps, in as many passes as that takes; None: as epochs, tokens and settings say."""
+    lora: Lora | None = None
+    """Adapters that are trained instead of all weights."""
+    chat: bool = False
+    """Whether prompts are wrapped in the tokenizer's chat template."""
 
 
 def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = None) -> Checkpoint:

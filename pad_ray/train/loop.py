@@ -55,8 +55,9 @@ def _train(job: TrainJob) -> Checkpoint | None:
     prepare_process(context.get_local_rank(), context.get_local_world_size())
     # Only now: DeepSpeed looks at its surroundings when it is imported.
     from pad_ray.train.checkpoint import States
-    from pad_ray.train.disk import check_disk
+    from pad_ray.train.disk import check_disk, count
     from pad_ray.train.export import export_student
+    from pad_ray.train.lora import add_adapters
     from pad_ray.train.model import load_model, load_tokenizer, recompute_activations, start_engine
 
     settings = job.settings
@@ -66,12 +67,14 @@ def _train(job: TrainJob) -> Checkpoint | None:
     base = str(local_copy(job.model))
     tokenizer = load_tokenizer(base)
     learned, others = split(storage.read_rows(job.mixture, Example), settings.validation)
-    encoding = encode(learned, tokenizer, settings.max_length, has_encoder(base))
+    encoding = encode(learned, tokenizer, settings.max_length, has_encoder(base), job.chat)
     course = plan_training(job, encoding, workers)
     model = load_model(base, job.init, job.seed, len(tokenizer))
     if settings.gradient_checkpointing:
         recompute_activations(model, base)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    if job.lora:
+        add_adapters(model, job.lora, job.seed)
+    sizes = count(model)
     accumulate = max(len(batches) for step in course.steps for batches in step)
     engine = start_engine(
         model, deepspeed_config(settings, accumulate), job.lr, settings.weight_decay, settings.precision
@@ -83,7 +86,7 @@ def _train(job: TrainJob) -> Checkpoint | None:
             storage.publish(name)
 
     held_out = watch_training(
-        encode(others, tokenizer, settings.max_length, encoding.apart),
+        encode(others, tokenizer, settings.max_length, encoding.apart, job.chat),
         course.steps,
         settings,
         workers=workers,
@@ -92,7 +95,7 @@ def _train(job: TrainJob) -> Checkpoint | None:
         keep=lambda state: export(states.best(state)),
     )
     if not storage.remote:
-        check_disk(storage.path(job.checkpoint), engine.device, parameters, settings, held_out.wants_best)
+        check_disk(storage.path(job.checkpoint), engine.device, sizes, settings, held_out.wants_best)
     state = states.load(engine, fingerprint(job, encoding, held_out.rows))
     if held_out.wants_best:
         states.check_best(state, first=rank == 0)
@@ -105,8 +108,8 @@ def _train(job: TrainJob) -> Checkpoint | None:
     if held_out.wants_best:
         states.take_best(state, job.student)
         storage.publish(job.student)
-    watched = held_out.facts(state, len({example.problem_id for example in others}))
-    checkpoint = _summarise(job, storage, encoding, course, state, workers, watched)
+    facts = {**asdict(sizes), **held_out.facts(state, len({example.problem_id for example in others}))}
+    checkpoint = _summarise(job, storage, encoding, course, state, workers, facts)
     states.forget_best()
     return checkpoint
 
@@ -155,7 +158,8 @@ def fingerprint(job: TrainJob, encoding: Encoding, held_out: tuple[Encoded, ...]
     """Sixteen hex digits of everything the optimizer steps, and the choice among them, depend on."""
     operational = {"checkpoint_s", "use_gpu", "gradient_checkpointing", "tracking"}
     settings = job.settings.model_dump(mode="json", exclude=operational)
-    course = [job.parent, job.init, job.epochs, job.tokens, job.steps, job.lr, job.seed]
+    lora = job.lora.model_dump(mode="json") if job.lora else None
+    course = [lora, job.parent, job.init, job.epochs, job.tokens, job.steps, job.lr, job.seed]
     digest = hashlib.sha256(json.dumps([settings, *course], sort_keys=True).encode())
     for row in (*encoding.rows, *held_out):
         digest.update(np.array([row.prompt, *row.ids], dtype=np.int64).tobytes())
@@ -242,7 +246,7 @@ def _summarise(
     course: Plan,
     state: State,
     workers: int,
-    watched: dict[str, Any],
+    more: dict[str, Any],
 ) -> Checkpoint:
     """Write `summary.json`, the last thing of a training: where it is, nothing is left to do."""
     losses = [line.loss for line in read_metrics(storage.path(job.checkpoint) / "metrics.jsonl")]
@@ -264,7 +268,7 @@ def _summarise(
         "seconds": round(state.seconds, 3),
         "workers": workers,
         "zero_stage": job.settings.zero_stage,
-        **watched,
+        **more,
     }
     storage.write(f"{job.checkpoint}/summary.json", json.dumps({**asdict(checkpoint), **facts}, indent=2).encode())
     return checkpoint

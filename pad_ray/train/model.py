@@ -39,6 +39,11 @@ class CompletionLoss(torch.nn.Module):
         # reads) and afterwards still happens.
         model.get_output_embeddings().register_forward_pre_hook(self._keep)
 
+    def state_dict(self, *arguments: Any, **named: Any) -> dict[str, Any]:
+        """As of any module, without the weights that are not trained: a training state need not hold them."""
+        frozen = {name for name, weight in self.named_parameters(remove_duplicate=False) if not weight.requires_grad}
+        return {name: value for name, value in super().state_dict(*arguments, **named).items() if name not in frozen}
+
     def _keep(self, _layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         return inputs if self._where is None else (inputs[0].flatten(0, 1)[self._where][None],)
 
@@ -139,6 +144,7 @@ def start_engine(model: Any, config: dict[str, Any], lr: float, weight_decay: fl
     """A DeepSpeed engine that computes the CompletionLoss of the model; the process group must be there."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loss = CompletionLoss(model, mixed_precision(precision, device))
-    optimizer = torch.optim.AdamW(loss.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+    trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, fused=True)
     engine, *_ = deepspeed.initialize(model=loss, optimizer=optimizer, config=config, dist_init_required=False)
     return engine

@@ -13,7 +13,7 @@ from training_jobs import MakeJob
 from pad_ray.errors import TrainError
 from pad_ray.recipe import Train
 from pad_ray.train.checkpoint import KEEP
-from pad_ray.train.disk import bytes_needed, size
+from pad_ray.train.disk import Sizes, bytes_needed, size
 from pad_ray.train.launch import TrainJob, run_training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -41,7 +41,7 @@ def test_the_estimate_is_what_states_and_student_take(make_job: MakeJob, stage: 
     job = make_job(settings={"zero_stage": stage, "precision": precision, "checkpoint_s": 1e-9, "max_steps": 3})
     result = run_training(job, gpu=False)
     assert not isinstance(result, Exception), result
-    states, students = bytes_needed(parameters(job), job.settings, best=False).values()
+    states, students = bytes_needed(Sizes(parameters(job), parameters(job)), job.settings, best=False).values()
     root = Path(job.root)
     # Beside the arrays there are names, shapes and, of a student, its tokenizer.
     assert taken(root / job.checkpoint / "state") / KEEP == pytest.approx(states / (KEEP + 1), rel=0.15)
@@ -70,7 +70,7 @@ def test_what_an_earlier_call_wrote_is_not_asked_for_again(make_job: MakeJob, mo
     run_training(job, gpu=False)
     (Path(job.root) / job.checkpoint / "summary.json").unlink()
     there = taken(Path(job.root) / job.checkpoint / "state")
-    needed = sum(bytes_needed(parameters(job), job.settings, best=False).values())
+    needed = sum(bytes_needed(Sizes(parameters(job), parameters(job)), job.settings, best=False).values())
     free(needed - there, monkeypatch)
     assert not isinstance(run_training(job, gpu=False), Exception)
     free(needed - 3 * there, monkeypatch)
@@ -81,7 +81,7 @@ def test_what_an_earlier_call_wrote_is_not_asked_for_again(make_job: MakeJob, mo
     ("settings", "states"), [({}, "3 training states"), ({"workers": 2, "zero_stage": 2}, "4 training states")]
 )
 def test_a_worker_groups_state_is_on_the_disk_once_more(settings: dict[str, Any], states: str) -> None:
-    assert states in bytes_needed(1000, Train(**settings), best=False)
+    assert states in bytes_needed(Sizes(1000, 1000), Train(**settings), best=False)
 
 
 def test_sizes_are_written_for_people() -> None:
