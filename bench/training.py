@@ -26,6 +26,7 @@ from pad_ray.storage import Storage
 from pad_ray.train.checkpoint import State, States
 from pad_ray.train.deepspeed_config import deepspeed_config
 from pad_ray.train.encode import Encoded, Encoding
+from pad_ray.train.held_out import HeldOut
 from pad_ray.train.launch import TrainJob
 from pad_ray.train.loop import plan_training, prepare_process, run_steps
 from pad_ray.train.packing import MicroBatch, Plan, collate
@@ -62,10 +63,12 @@ def rows(count: int) -> tuple[Encoded, ...]:
 def ours(job: TrainJob, encoded: tuple[Encoded, ...], course: Plan, folder: Path) -> float:
     """Seconds of the steps."""
     from pad_ray.train.model import start_engine
+    from pad_ray.train.objectives import Completions
 
     settings = job.settings
     engine = start_engine(student(), deepspeed_config(settings, 1), job.lr, settings.weight_decay, settings.precision)
-    state = run_steps(job, engine, encoded, course.steps, State("bench"), 0, States(Storage(folder), "."))
+    objective, watch = Completions(encoded, 0, None), HeldOut((), (), frozenset(), None, 0, lambda _: None)
+    state = run_steps(job, engine, objective, course.steps, State("bench"), States(Storage(folder), "."), watch)
     engine.destroy()
     return state.seconds
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
+from pad_ray.recipe_distill import Distill
 from pad_ray.recipe_refine import Refine
 from pad_ray.recipe_teacher import IGNORED, Augment, Section, Teacher
 
@@ -126,6 +127,8 @@ class Train(Section):
     patience: int | None = Field(default=None, ge=1)
     """Stop after this many measurements in a row without a lower loss, and export the student as it was at the lowest;
     null: train to the end and export the last. Needs validation."""
+    distill: Distill | None = None
+    """A teacher to whose probabilities the student is drawn while it trains on examples; null: none."""
     tracking: list[Tracker] = Field(default=["tensorboard"])
     """Where the curves go besides metrics.jsonl: tensorboard (event files in the run), mlflow, wandb (if installed)."""
 

@@ -24,6 +24,7 @@ LAYERS = [
         "lease",
         "manifest",
         "recipe",
+        "recipe_distill",
         "recipe_refine",
         "recipe_teacher",
         "recipe_file",

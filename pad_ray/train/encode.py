@@ -7,16 +7,33 @@ An example that is too long is dropped and counted: a truncated program would te
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pad_ray.decode.encoder_decoder_engine import source_ids
 from pad_ray.errors import StudentError
-from pad_ray.records import Example
+from pad_ray.records import Pair
 
 LOOKED_AT = 100
 """Completions that are read back to see whether a tokenizer keeps programs as they are."""
+
+
+class Text(Protocol):
+    """What can be encoded: an Example, or one side of a Pair."""
+
+    @property
+    def prompt(self) -> str: ...
+
+    @property
+    def completion(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    prompt: str
+    completion: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +61,25 @@ class Encoding:
     """How many were longer than the limit."""
     apart: bool = False
     """Whether an encoder reads the prompts and a decoder writes the completions."""
+    pairs: bool = False
+    """Whether each two rows are a pair that no cut may part."""
 
     @property
     def sides(self) -> tuple[list[int], ...]:
-        """Lengths of the rows: of the whole, or of what the encoder reads and of what the decoder writes."""
+        """Lengths of the rows: of the whole, or of what the encoder reads and of what the decoder writes.
+
+        Of a pair, what both take when the shorter one is padded.
+        """
         if self.apart:
-            return [row.prompt for row in self.rows], [row.completion for row in self.rows]
-        return ([len(row.ids) for row in self.rows],)
+            sides = [row.prompt for row in self.rows], [row.completion for row in self.rows]
+        else:
+            sides = ([len(row.ids) for row in self.rows],)
+        if not self.pairs:
+            return sides
+        return tuple([2 * max(pair) for pair in zip(side[0::2], side[1::2], strict=True)] for side in sides)
 
 
-def encode(examples: Sequence[Example], tokenizer: Any, max_length: int, apart: bool = False) -> Encoding:
+def encode(examples: Sequence[Text], tokenizer: Any, max_length: int, apart: bool = False) -> Encoding:
     """Tokenize a training set with a Hugging Face tokenizer; rows have at most `max_length` ids.
 
     `apart` is for encoder-decoder students. Raises StudentError for a tokenizer that cannot mark the end of a text,
@@ -80,7 +106,18 @@ def encode(examples: Sequence[Example], tokenizer: Any, max_length: int, apart: 
     return Encoding(rows, len(examples) - len(rows))
 
 
-def _encode_apart(examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoding:
+def encode_pairs(pairs: Sequence[Pair], tokenizer: Any, max_length: int, apart: bool = False) -> Encoding:
+    """Tokenize pairs, the chosen program before the rejected one; a pair with one that is too long is dropped whole.
+
+    Raises StudentError like `encode`.
+    """
+    sides = [_Side(pair.prompt, text) for pair in pairs for text in (pair.chosen, pair.rejected)]
+    rows = encode(sides, tokenizer, sys.maxsize, apart).rows
+    fit = [two for two in zip(rows[0::2], rows[1::2], strict=True) if max(len(row.ids) for row in two) <= max_length]
+    return Encoding(tuple(row for two in fit for row in two), len(pairs) - len(fit), apart, pairs=True)
+
+
+def _encode_apart(examples: Sequence[Text], tokenizer: Any, max_length: int) -> Encoding:
     start, end = _start(tokenizer), tokenizer.eos_token_id
     prompts = source_ids(tokenizer, [example.prompt for example in examples])
     completions = tokenizer([example.completion for example in examples], add_special_tokens=False)["input_ids"]
@@ -93,7 +130,7 @@ def _encode_apart(examples: Sequence[Example], tokenizer: Any, max_length: int) 
     return Encoding(rows, len(examples) - len(rows), apart=True)
 
 
-def _check_text(examples: Sequence[Example], completions: Sequence[Sequence[int]], tokenizer: Any) -> None:
+def _check_text(examples: Sequence[Text], completions: Sequence[Sequence[int]], tokenizer: Any) -> None:
     """Raises StudentError where most completions cannot be read back as they were."""
     some = [example.completion for example in examples[:LOOKED_AT]]
     read = [tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in completions[:LOOKED_AT]]

@@ -60,7 +60,7 @@ def scalars(progress: TrainProgress) -> dict[str, float]:
     found = {"loss/training": progress.loss, "learning_rate": progress.lr, "completion_tokens": float(progress.tokens)}
     if progress.held_out is not None:
         found["loss/held_out"] = progress.held_out
-    return found
+    return {**found, **progress.figures}
 
 
 class TensorBoard:

@@ -1,0 +1,43 @@
+"""What a training reads: its rows as token ids, and those it is only watched by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pad_ray.records import Example, Pair
+from pad_ray.storage import Storage
+from pad_ray.train.encode import Encoding, encode, encode_pairs
+from pad_ray.train.held_out import split
+
+if TYPE_CHECKING:
+    from pad_ray.train.launch import TrainJob
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """The rows of one training."""
+
+    learned: Encoding
+    """What is trained on."""
+    held_out: Encoding
+    """What the loss is measured on besides."""
+    questions: int = 0
+    """How many questions are held out."""
+
+
+def read_material(job: TrainJob, storage: Storage, tokenizer: Any, apart: bool) -> Material:
+    """Read and tokenize the rows of a job; `apart` is for encoder-decoder students.
+
+    Raises StudentError for a tokenizer that cannot be trained with, TrainError when every question is held out.
+    """
+    longest = job.settings.max_length
+    if job.preference:
+        pairs = storage.read_rows(job.mixture, Pair)  # of held-out questions there are none
+        return Material(encode_pairs(pairs, tokenizer, longest, apart), Encoding((), 0, apart))
+    learned, others = split(storage.read_rows(job.mixture, Example), job.settings.validation)
+    return Material(
+        encode(learned, tokenizer, longest, apart),
+        encode(others, tokenizer, longest, apart),
+        len({example.problem_id for example in others}),
+    )
