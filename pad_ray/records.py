@@ -179,6 +179,20 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """A reply of the student, right or wrong, of which a teacher says token by token what it would have written."""
+
+    sample_id: str
+    """The Sample it is."""
+    problem_id: str
+    """The problem it answers."""
+    prompt: str
+    """What the student read."""
+    completion: str
+    """What it wrote, whole."""
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """One trained state of the student."""
 

@@ -9,12 +9,13 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from pad_ray.curate.select import mix
+from pad_ray.flow.attempts import attempts_of
 from pad_ray.flow.calibrate import calibrate
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.students import distilled_teacher, student_of, teaching_student
 from pad_ray.manifest import Stage
 from pad_ray.recipe_refine import Preference
-from pad_ray.records import Checkpoint, Example, Pair
+from pad_ray.records import Attempt, Checkpoint, Example, Pair
 from pad_ray.run import Run
 from pad_ray.status import validation_words
 from pad_ray.storage import Storage, from_row
@@ -45,6 +46,10 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
             job = replace(job, model=run.storage.uri(preferring.student), parent=preferring.student)
         if mixture:
             _write_once(run.storage, job.mixture, Example, mixture)
+            if attempts := attempts_of(run, round_, len(mixture)):
+                job = replace(job, attempts=f"{job.checkpoint}/attempts.parquet")
+                _write_once(run.storage, job.attempts, Attempt, attempts)
+                stage.counts["attempts"] = len(attempts)
             summary = _run(run, job, stage, reporter, f"round {round_}: train")
             if recipe.train.validation and "validation" not in summary:
                 reporter.say(

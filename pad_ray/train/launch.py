@@ -65,6 +65,8 @@ class TrainJob:
     """How preferences are learned; None for a training on Examples."""
     teacher: str = ""
     """Folder of the teacher whose probabilities are learned (settings.distill says how), like `model`; empty: none."""
+    attempts: str = ""
+    """Parquet file of the student's Attempts that the teacher is asked about too, relative to the root; or empty."""
 
 
 def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = None) -> Checkpoint:

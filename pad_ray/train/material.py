@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pad_ray.records import Example, Pair
+from pad_ray.records import Attempt, Example, Pair
 from pad_ray.storage import Storage
 from pad_ray.train.encode import Encoding, encode, encode_pairs
 from pad_ray.train.held_out import split
@@ -36,8 +36,9 @@ def read_material(job: TrainJob, storage: Storage, tokenizer: Any, apart: bool) 
         pairs = storage.read_rows(job.mixture, Pair)  # of held-out questions there are none
         return Material(encode_pairs(pairs, tokenizer, longest, apart), Encoding((), 0, apart))
     learned, others = split(storage.read_rows(job.mixture, Example), job.settings.validation)
+    attempts = storage.read_rows(job.attempts, Attempt) if job.attempts else []  # nor are there attempts
     return Material(
-        encode(learned, tokenizer, longest, apart),
+        encode([*learned, *attempts], tokenizer, longest, apart),
         encode(others, tokenizer, longest, apart),
         len({example.problem_id for example in others}),
     )

@@ -8,6 +8,7 @@ the cut into micro-batches changes what is learned.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -111,7 +112,7 @@ def both(micro: MicroBatch) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Distillation(Completions):
-    """The loss on the examples, and beside it the divergence from a teacher at each of their positions."""
+    """What a teacher gives each token at each position of the rows; beside the loss on examples, or instead of it."""
 
     teacher: Student
     """Scores as the student's; it is asked without gradients."""
@@ -128,8 +129,11 @@ class Distillation(Completions):
             wanted = self.teacher(*inputs)[:, : self.tokens_known].log_softmax(-1)
         scores = student(*inputs)
         given = scores[:, : self.tokens_known].log_softmax(-1)
-        divergence = nucleus_divergence(wanted, given, self.settings.nucleus).sum()
-        loss = functional.cross_entropy(scores, targets, reduction="sum") + self.settings.weight * divergence
+        if self.settings.kind == "gkd":
+            loss = divergence = generalized_jsd(wanted, given, self.settings.beta).sum()
+        else:
+            divergence = nucleus_divergence(wanted, given, self.settings.nucleus).sum()
+            loss = functional.cross_entropy(scores, targets, reduction="sum") + self.settings.weight * divergence
         return torch.stack([loss, divergence.detach()])
 
 
@@ -144,3 +148,19 @@ def nucleus_divergence(teacher: torch.Tensor, student: torch.Tensor, mass: float
     kept[:, 0] = True
     gaps = teacher.gather(-1, order) - student.gather(-1, order)
     return torch.where(kept, ranked * gaps, 0.0).sum(-1) / kept.sum(-1)
+
+
+def generalized_jsd(teacher: torch.Tensor, student: torch.Tensor, beta: float) -> torch.Tensor:
+    """[N, vocabulary] log-probabilities twice → [N]: the generalized Jensen-Shannon divergence in nats.
+
+    β KL(teacher || mixture) + (1 - β) KL(student || mixture), where the mixture is β teacher + (1 - β) student; at 0
+    and 1, where that vanishes, KL(teacher || student) and KL(student || teacher) (Agarwal et al. 2024, 2306.13649).
+    """
+    if beta in (0, 1):
+        near, far = (teacher, student) if beta == 0 else (student, teacher)
+        return functional.kl_div(far, near, reduction="none", log_target=True).sum(-1)
+    mixture = torch.logaddexp(teacher + math.log(beta), student + math.log1p(-beta))
+    from_teacher, from_student = (
+        functional.kl_div(mixture, one, reduction="none", log_target=True).sum(-1) for one in (teacher, student)
+    )
+    return beta * from_teacher + (1 - beta) * from_student

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from pad_ray.evaluate.sentences import yield_sentences
+from pad_ray.evaluate.story import read_story
 from pad_ray.flow.curating import curate
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.training import train_round
@@ -50,6 +52,8 @@ def test_pairs_are_learned_before_the_examples_or_alone_where_there_are_none(tmp
         assert len(pairs) == PROBLEMS // 3
         counts = run.done(1, "curate")
         assert counts and counts.counts["pairs"] == {"kept": len(pairs), "dropped": {}}
+        (said,) = (one for one in yield_sentences(read_story(run.storage)) if one.startswith("Round 1"))
+        assert f", {len(pairs)} made a pair with a right program" in said
         make_tiny_student(folder / "round-0/student")
         train_round(run, 1, quiet())
         stage = run.done(1, "train")
