@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
+from pad_ray.recipe_distill import IGNORED as NOT_DISTILLED
 from pad_ray.recipe_distill import Distill
 from pad_ray.recipe_refine import Refine
 from pad_ray.recipe_teacher import IGNORED, Augment, Section, Teacher
@@ -233,6 +234,11 @@ class Recipe(Section):
         unused = [f"teacher.{key}" for key in IGNORED[teacher.kind] if getattr(teacher, key) != getattr(usual, key)]
         if "operators" in refine.model_fields_set and not refine.injected:
             unused.append("refine.operators")
+        if refine.preference and not refine.rounds:
+            unused.append("refine.preference")
+        if distill := self.train.distill:
+            keys = NOT_DISTILLED[distill.kind]
+            unused += [f"train.distill.{key}" for key in keys if getattr(distill, key) != getattr(Distill(), key)]
         return unused
 
     def hash(self) -> str:

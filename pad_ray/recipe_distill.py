@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from pad_ray.recipe_teacher import Section
 
+IGNORED = {"nucleus": ("beta", "on_policy"), "gkd": ("nucleus", "weight")}
+"""Keys that say nothing where the kind is this one."""
+
 
 class Distill(Section):
     """What a student learns token by token from a teacher whose weights are here."""

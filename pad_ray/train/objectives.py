@@ -74,7 +74,9 @@ class Preferences(Completions):
     reference: torch.Tensor
     """float64 [rows]: log-likelihoods under the weights that the training starts from."""
     beta: float
+    """Turns gains in nats into margins."""
     alpha: float
+    """Weight of the loss per token of the right programs."""
 
     figures: ClassVar[tuple[str, ...]] = ("margin", "accuracy")
 

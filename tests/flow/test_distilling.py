@@ -71,6 +71,14 @@ def test_a_student_that_teaches_itself_does_so_from_round_one_on_and_not_without
         recipe({"kind": "gkd"})
 
 
+def test_a_key_that_the_kind_does_not_use_is_named() -> None:
+    both = {"teacher": "t", "beta": 0.1, "weight": 2.0}
+    assert recipe({"kind": "nucleus", **both}).ignored() == ["train.distill.beta"]
+    assert recipe({"kind": "gkd", **both}).ignored() == ["train.distill.weight"]
+    tree = {"name": "t", "problems": {"train": "a"}, "student": {"model": "m"}}
+    assert parse_recipe({**tree, "refine": {"rounds": 0, "preference": {}}}).ignored() == ["refine.preference"]
+
+
 def test_another_teacher_is_brought_into_the_run_once(tmp_path: Path) -> None:
     student = str(make_tiny_student(tmp_path / "small"))
     teacher = make_tiny_student(tmp_path / "large")
