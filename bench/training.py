@@ -33,8 +33,9 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from pad_ray.recipe import Train
+from pad_ray.recipe_train import Train
 from pad_ray.train.encode import Encoded, Encoding
+from pad_ray.train.held_out import HeldOut
 from pad_ray.train.launch import TrainJob
 from pad_ray.train.loop import plan_training, prepare_process
 from pad_ray.train.packing import MicroBatch, Plan, collate
@@ -78,18 +79,16 @@ def ours(model: Any, job: TrainJob, encoded: tuple[Encoded, ...], course: Plan) 
     from pad_ray.storage import Storage
     from pad_ray.train.checkpoint import State, States
     from pad_ray.train.deepspeed_config import deepspeed_config
-    from pad_ray.train.held_out import watch_training
     from pad_ray.train.loop import run_steps
     from pad_ray.train.model import start_engine
+    from pad_ray.train.objectives import Completions
 
     prepare_process(local_rank=0, local_workers=1)
     settings = job.settings
     engine = start_engine(model, deepspeed_config(settings, 1), job.lr, settings.weight_decay, settings.precision)
-    unwatched = watch_training(
-        Encoding((), 0), course.steps, settings, workers=1, trained=len(encoded), pad=0, keep=lambda _state: None
-    )
+    objective, watch = Completions(encoded, 0, None), HeldOut((), (), frozenset(), None, 0, lambda _: None)
     states = States(Storage(job.root), job.checkpoint)
-    state = run_steps(job, engine, encoded, course.steps, State("bench"), 0, states, unwatched)
+    state = run_steps(job, engine, objective, course.steps, State("bench"), states, watch)
     states.settle()
     return state.seconds
 

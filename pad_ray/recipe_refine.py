@@ -34,6 +34,22 @@ class Operators(Section):
         return self
 
 
+class Preference(Section):
+    """How a student learns to prefer verified programs to its own failed ones (DPO, Rafailov et al. 2023)."""
+
+    beta: float = Field(default=0.1, gt=0)
+    """How dearly it is to stay near the student it starts from."""
+    alpha: float = Field(default=1.0, ge=0)
+    """Weight of the loss per token of the verified programs (Pang et al. 2024), which would become less likely too
+    without it; 0: pure DPO."""
+    pairs_per_problem: int = Field(default=2, ge=1)
+    """Most pairs of one problem in a round."""
+    epochs: float = Field(default=1, gt=0)
+    """Passes over the pairs of a round."""
+    lr: float | None = Field(default=None, gt=0)
+    """Peak learning rate; null: a tenth of the round's."""
+
+
 class Refine(Section):
     """Rounds in which the student learns from its own programs."""
 
@@ -72,6 +88,9 @@ class Refine(Section):
     """Let the student write programs and learn from them. false: a round trains on the earlier examples once more."""
     seed: int = Field(default=0, ge=0)
     """Another draw of what a round does after sampling: which errors are injected, what is replayed, in which order."""
+    preference: Preference | None = None
+    """Before the round's examples the student learns from pairs: a verified program and one of its own that failed at
+    the same question; null: it does not."""
 
     @model_validator(mode="after")
     def _has_a_measure(self) -> Self:

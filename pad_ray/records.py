@@ -1,4 +1,4 @@
-"""The river: Problem → Request → Sample → Verdict → Example → Checkpoint → (Reasoner) → Answer.
+"""The river: Problem → Request → Sample → Verdict → Example (or Pair) → Checkpoint → (Reasoner) → Answer.
 
 Every row that flows carries its ids, so every stage is idempotent by id. Parquet columns are these field names.
 """
@@ -156,6 +156,42 @@ class Example:
     """The problem's source."""
     facts: tuple[str, ...] = ()
     """What is known about the problem, of `solve` examples; only a curriculum shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A verified and a failed program of the same question, of which the student is to prefer the first."""
+
+    pair_id: str
+    """The failed sample with `!pair`."""
+    thought: str
+    """The form of reasoning, as in Example."""
+    prompt: str
+    """What the student reads; no loss is taken on it."""
+    chosen: str
+    """A program that is taught for the question."""
+    rejected: str
+    """The program of the student that failed, as it wrote it."""
+    problem_id: str
+    """The problem of both."""
+    round: int
+    """The refinement round in which it failed."""
+    source: str = ""
+    """The problem's source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A reply of the student, right or wrong, of which a teacher says token by token what it would have written."""
+
+    sample_id: str
+    """The Sample it is."""
+    problem_id: str
+    """The problem it answers."""
+    prompt: str
+    """What the student read."""
+    completion: str
+    """What it wrote, whole."""
 
 
 @dataclass(frozen=True, slots=True)

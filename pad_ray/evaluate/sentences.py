@@ -167,7 +167,9 @@ def _became(one: Round) -> str:
     injected = (
         f", {one.injected:,} errors were injected ({counted(one.curation['by_operator'])})" if one.injected else ""
     )
-    return f"; {new:,} became new examples, {one.repairs:,} failures became repairs{injected}"
+    pairs = one.curation.get("pairs", {}).get("kept", 0)
+    paired = f", {pairs:,} made a pair with a right program" if pairs else ""
+    return f"; {new:,} became new examples, {one.repairs:,} failures became repairs{paired}{injected}"
 
 
 def _names(sources: Sequence[SourceYield]) -> str:

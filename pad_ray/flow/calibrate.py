@@ -155,15 +155,17 @@ def _training(model: Any, encoding: Encoding, pad: int, recipe: Recipe) -> float
     """Tokens a second through forward, backward and optimizer of one worker; the weights stay as they are."""
     import torch
 
-    from pad_ray.train.model import CompletionLoss, mixed_precision
-    from pad_ray.train.packing import collate, plan
+    from pad_ray.train.model import CompletionScores, mixed_precision
+    from pad_ray.train.objectives import Completions
+    from pad_ray.train.packing import plan
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     # Half-precision weights cost about what half-precision products of fp32 weights cost.
     mixed = recipe.train.precision == "bf16" or mixed_precision(recipe.train.precision, device)
-    loss = CompletionLoss(model.to(device), mixed)
+    student = CompletionScores(model.to(device), mixed)
+    objective = Completions(encoding.rows, pad, student.start)
     # A learning rate of 0 costs what another costs.
-    optimizer = torch.optim.AdamW(loss.parameters(), lr=0.0, fused=True)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=0.0, fused=True)
     size = min(recipe.train.tokens_per_batch, recipe.train.micro_tokens)
     course = plan(*encoding.sides, workers=1, tokens_per_batch=size, micro_tokens=size, epochs=1, seed=0)
     micros = [micro for step in course.steps for micro in step[0]][: STEPS + 1]
@@ -171,9 +173,7 @@ def _training(model: Any, encoding: Encoding, pad: int, recipe: Recipe) -> float
     for number, micro in enumerate(micros):
         if number == 1:  # the first one warmed up
             tokens, started = 0, time.monotonic()
-        batch = collate(encoding.rows, micro, pad, loss.start)
-        total = loss(*(torch.from_numpy(part).to(device) for part in batch.arrays))
-        total.backward()
+        objective.sums(student, micro, device)[0].backward()
         optimizer.step()
         optimizer.zero_grad()
         tokens += sum(len(encoding.rows[i].ids) for i in micro)

@@ -12,6 +12,7 @@ import ray
 from pad_ray.curate.select import Candidate, candidates, capped, in_balance, quotas
 from pad_ray.errors import TrainError
 from pad_ray.flow.cluster import plain_errors
+from pad_ray.flow.pairing import make_pairs
 from pad_ray.flow.plan import shards
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.shard import Shard
@@ -52,6 +53,8 @@ def curate(run: Run, round_: int, reporter: Reporter) -> None:
             "by_origin": _total(parts, "by_origin"),
             "by_operator": _total(parts, "by_operator"),
         }
+        if round_ and run.recipe.refine.preference:
+            summary["pairs"] = make_pairs(cut, run.recipe)
         run.storage.write(f"round-{round_}/examples/summary.json", json.dumps(summary, indent=1).encode())
         stage.counts, stage.new = {**summary, "new_examples": _new_examples(summary["by_source"])}, summary["kept"]
         if round_ == 0 and not summary["kept"]:

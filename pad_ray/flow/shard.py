@@ -31,7 +31,7 @@ class Shard:
         return Storage(self.root)
 
     def file(self, noun: str) -> str:
-        """The parquet file of a noun (`requests`, `samples`, `verdicts`, `examples`)."""
+        """The parquet file of a noun (`requests`, `samples`, `verdicts`, `examples`, `pairs`)."""
         return f"{round_folder(self.round)}/{noun}/{shard_name(self.number)}.parquet"
 
     @property

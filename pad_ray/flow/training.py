@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 from pad_ray.curate.select import mix
+from pad_ray.flow.attempts import attempts_of
 from pad_ray.flow.calibrate import calibrate
 from pad_ray.flow.progress import Reporter
-from pad_ray.flow.students import student_of, teaching_student
-from pad_ray.records import Example
+from pad_ray.flow.students import distilled_teacher, student_of, teaching_student
+from pad_ray.manifest import Stage
+from pad_ray.recipe_refine import Preference
+from pad_ray.records import Attempt, Checkpoint, Example, Pair
 from pad_ray.run import Run
 from pad_ray.status import validation_words
+from pad_ray.storage import Storage, from_row
 from pad_ray.train.launch import TrainJob, TrainProgress, steps_done, train
 
 
 def train_round(run: Run, round_: int, reporter: Reporter) -> None:
-    """Train the student of a round on its examples (and a replay of earlier ones), unless that is done."""
+    """Train the student of a round, unless that is done: on its pairs, if it has some, then on its examples."""
     if run.done(round_, "train"):
         return
     fresh = run.is_fresh(round_)
@@ -25,68 +31,128 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
     calibrate(run, reporter)
     recipe = run.recipe
     with run.stage(round_, "train") as stage:
-        mixture = mixture_of(run, round_)
-        if not mixture:
+        mixture, pairs = mixture_of(run, round_), pairs_of(run, round_)
+        if not mixture and not pairs:
             # Only possible after round 0: the student made nothing new, so it stays as it is.
             stage.counts = {"checkpoint": {"student": student_of(run, round_ - 1)}, "skipped": "nothing new to learn"}
             reporter.say(f"  round {round_}: nothing new to learn, the student stays as it is")
             return
-        steps = recipe.refine.steps if round_ else None
-        name = f"round-{round_}/checkpoint/mixture.parquet"
-        if not run.storage.exists(name):
-            run.storage.write_rows(name, Example, mixture)
-        job = TrainJob(
-            root=str(run.storage),
-            round=round_,
-            mixture=name,
-            model=teaching_student(run, round_),
-            init="pretrained" if round_ else recipe.student.init,
-            checkpoint=f"round-{round_}/checkpoint",
-            student=f"round-{round_}/student",
-            settings=recipe.train,
-            epochs=recipe.refine.epochs if round_ else recipe.train.epochs,
-            tokens=None if steps else limit_of(run, round_),
-            steps=steps,
-            lr=(recipe.refine.lr or recipe.train.lr) if round_ else recipe.train.lr,
-            seed=_seed(run, round_),
-            card={
-                "format_version": 1,
-                "thought": recipe.thought,
-                "round": round_,
-                "recipe_hash": run.manifest.recipe_hash,
-                "base_model": recipe.student.model,
-                # Whoever decodes with the student reads it here.
-                **({"chat": True} if recipe.student.chat else {}),
-            },
-            parent=student_of(run, round_ - 1) if round_ else recipe.student.model,
-            lora=recipe.student.lora,
-            chat=recipe.student.chat,
-        )
-        before = steps_done(run.storage, job.checkpoint)
-        with reporter.bar(f"round {round_}: train", 0, "steps") as bar:
-
-            def show(progress: TrainProgress) -> None:
-                bar.total(progress.steps)
-                held_out = "" if progress.held_out is None else f", held out {progress.held_out:.3f}"
-                bar.to(progress.step, f"loss {progress.loss:.3f}{held_out}")
-
-            checkpoint = train(job, show)
-            summary = json.loads(run.storage.read(f"{job.checkpoint}/summary.json"))
-            validation = summary.get("validation", {})
-            bar.total(checkpoint.steps)
-            best = f", held out {validation_words(validation)}" if validation else ""
-            bar.to(checkpoint.steps, f"loss {checkpoint.loss:.3f}{best}")
-        if recipe.train.validation and not validation:
-            reporter.say(f"  round {round_}: none of its questions is held out, so its loss was not measured on any")
-        stage.new, stage.reused = checkpoint.steps - before, before
+        job = _job(run, round_)
+        summary: dict[str, Any] = {}
+        if pairs and (preference := recipe.refine.preference):
+            preferring = _preference_job(job, preference, last=not mixture)
+            _write_once(run.storage, preferring.mixture, Pair, pairs)
+            summary = _run(run, preferring, stage, reporter, f"round {round_}: prefer")
+            stage.counts["preference"] = {"pairs": summary["pairs"], "checkpoint": _checkpoint(summary)}
+            job = replace(job, model=run.storage.uri(preferring.student), parent=preferring.student)
+        if mixture:
+            _write_once(run.storage, job.mixture, Example, mixture)
+            if attempts := attempts_of(run, round_, len(mixture)):
+                job = replace(job, attempts=f"{job.checkpoint}/attempts.parquet")
+                _write_once(run.storage, job.attempts, Attempt, attempts)
+                stage.counts["attempts"] = len(attempts)
+            summary = _run(run, job, stage, reporter, f"round {round_}: train")
+            if recipe.train.validation and "validation" not in summary:
+                reporter.say(
+                    f"  round {round_}: none of its questions is held out, so its loss was not measured on any"
+                )
         stage.counts = {
-            "checkpoint": asdict(checkpoint),
+            **stage.counts,
+            "checkpoint": _checkpoint(summary),
             "examples": len(mixture),
             "by_task": dict(Counter(example.task for example in mixture)),
             "by_origin": dict(Counter(example.origin for example in mixture)),
         }
-        if validation:
+        if validation := summary.get("validation"):
             stage.counts["validation"] = validation
+
+
+def _job(run: Run, round_: int) -> TrainJob:
+    """The training of a round on its examples, from the student it starts with."""
+    recipe = run.recipe
+    steps = recipe.refine.steps if round_ else None
+    return TrainJob(
+        root=str(run.storage),
+        round=round_,
+        mixture=f"round-{round_}/checkpoint/mixture.parquet",
+        model=teaching_student(run, round_),
+        init="pretrained" if round_ else recipe.student.init,
+        checkpoint=f"round-{round_}/checkpoint",
+        student=f"round-{round_}/student",
+        settings=recipe.train,
+        epochs=recipe.refine.epochs if round_ else recipe.train.epochs,
+        tokens=None if steps else limit_of(run, round_),
+        steps=steps,
+        lr=(recipe.refine.lr or recipe.train.lr) if round_ else recipe.train.lr,
+        seed=_seed(run, round_),
+        card={
+            "format_version": 1,
+            "thought": recipe.thought,
+            "round": round_,
+            "recipe_hash": run.manifest.recipe_hash,
+            "base_model": recipe.student.model,
+            # Whoever decodes with the student reads it here.
+            **({"chat": True} if recipe.student.chat else {}),
+        },
+        parent=student_of(run, round_ - 1) if round_ else recipe.student.model,
+        lora=recipe.student.lora,
+        chat=recipe.student.chat,
+        teacher=distilled_teacher(run, round_),
+    )
+
+
+def _preference_job(job: TrainJob, settings: Preference, last: bool) -> TrainJob:
+    """The training on the pairs of the round of a job; `last` where no examples come after it."""
+    folder = f"round-{job.round}/preference"
+    return replace(
+        job,
+        mixture=f"{folder}/pairs.parquet",
+        checkpoint=folder,
+        student=job.student if last else f"{folder}/student",
+        epochs=settings.epochs,
+        steps=None,
+        lr=settings.lr or job.lr / 10,
+        preference=settings,
+        teacher="",
+    )
+
+
+def _run(run: Run, job: TrainJob, stage: Stage, reporter: Reporter, label: str) -> dict[str, Any]:
+    """Train a job of the stage, under a bar; returns its `summary.json`."""
+    before = steps_done(run.storage, job.checkpoint)
+    with reporter.bar(label, 0, "steps") as bar:
+
+        def show(progress: TrainProgress) -> None:
+            bar.total(progress.steps)
+            held_out = "" if progress.held_out is None else f", held out {progress.held_out:.3f}"
+            figures = "".join(f", {name} {value:.3f}" for name, value in progress.figures.items())
+            bar.to(progress.step, f"loss {progress.loss:.3f}{figures}{held_out}")
+
+        checkpoint = train(job, show)
+        summary = json.loads(run.storage.read(f"{job.checkpoint}/summary.json"))
+        bar.total(checkpoint.steps)
+        best = f", held out {validation_words(summary['validation'])}" if "validation" in summary else ""
+        bar.to(checkpoint.steps, f"loss {checkpoint.loss:.3f}{best}")
+    stage.new += checkpoint.steps - before
+    stage.reused += before
+    return summary
+
+
+def _checkpoint(summary: dict[str, Any]) -> dict[str, Any]:
+    return asdict(from_row(Checkpoint, summary))
+
+
+def _write_once(storage: Storage, name: str, kind: type[Any], rows: Sequence[Any]) -> None:
+    """What a training that resumes began with stays."""
+    if not storage.exists(name):
+        storage.write_rows(name, kind, rows)
+
+
+def pairs_of(run: Run, round_: int) -> list[Pair]:
+    """The pairs of a curated round; none where no preferences are learned."""
+    if not round_ or run.recipe.refine.preference is None:
+        return []
+    return list(run.storage.scan_rows(f"round-{round_}/pairs", Pair))
 
 
 def limit_of(run: Run, round_: int) -> int | None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from pad_ray.recipe import Curriculum
+from pad_ray.recipe_train import Curriculum
 from pad_ray.records import Example
 from pad_ray.thoughts.files import prompt_text
 from pad_ray.thoughts.rewriting import made_by

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from pad_ray.recipe import Train
+from pad_ray.recipe_train import Train
 
 _ZERO: dict[int, dict[str, Any]] = {
     0: {"stage": 0},

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pad_ray.errors import TrainError
-from pad_ray.recipe import Train
+from pad_ray.recipe_train import Train
 from pad_ray.train.checkpoint import KEEP
 
 

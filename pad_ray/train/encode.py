@@ -7,17 +7,35 @@ An example that is too long is dropped and counted: a truncated program would te
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import accumulate
+from typing import Any, Protocol
 
 from pad_ray.decode.chat import chat_prompt
 from pad_ray.decode.encoder_decoder_engine import source_ids
 from pad_ray.errors import StudentError
-from pad_ray.records import Example
+from pad_ray.records import Pair
 
 LOOKED_AT = 100
 """Completions that are read back to see whether a tokenizer keeps programs as they are."""
+
+
+class Text(Protocol):
+    """What can be encoded: an Example, or one side of a Pair."""
+
+    @property
+    def prompt(self) -> str: ...
+
+    @property
+    def completion(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    prompt: str
+    completion: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +63,41 @@ class Encoding:
     """How many were longer than the limit."""
     apart: bool = False
     """Whether an encoder reads the prompts and a decoder writes the completions."""
+    pairs: bool = False
+    """Whether each two rows are a pair that no cut may part."""
+    stages: tuple[int, ...] = ()
+    """Rows of each stage of a curriculum, one stage after the other; empty: all rows are trained on together."""
+
+    @property
+    def examples(self) -> int:
+        """Examples (or pairs) that are trained on, in however many stages."""
+        return self.stages[-1] if self.stages else len(self.sides[0])
+
+    def cut(self) -> list[Encoding]:
+        """One encoding for each stage, or the whole."""
+        if not self.stages:
+            return [self]
+        ends = list(accumulate(self.stages))
+        spans = zip([0, *ends], ends, strict=False)
+        return [replace(self, rows=self.rows[start:end], stages=()) for start, end in spans]
 
     @property
     def sides(self) -> tuple[list[int], ...]:
-        """Lengths of the rows: of the whole, or of what the encoder reads and of what the decoder writes."""
+        """Lengths of the rows: of the whole, or of what the encoder reads and of what the decoder writes.
+
+        Of a pair, what both take when the shorter one is padded.
+        """
         if self.apart:
-            return [row.prompt for row in self.rows], [row.completion for row in self.rows]
-        return ([len(row.ids) for row in self.rows],)
+            sides = [row.prompt for row in self.rows], [row.completion for row in self.rows]
+        else:
+            sides = ([len(row.ids) for row in self.rows],)
+        if not self.pairs:
+            return sides
+        return tuple([2 * max(pair) for pair in zip(side[0::2], side[1::2], strict=True)] for side in sides)
 
 
 def encode(
-    examples: Sequence[Example], tokenizer: Any, max_length: int, apart: bool = False, chat: bool = False
+    examples: Sequence[Text], tokenizer: Any, max_length: int, apart: bool = False, chat: bool = False
 ) -> Encoding:
     """Tokenize a training set with a Hugging Face tokenizer; rows have at most `max_length` ids.
 
@@ -72,7 +114,7 @@ def encode(
     if not examples:
         return Encoding((), 0, apart)
     if chat:
-        examples = [replace(example, prompt=chat_prompt(tokenizer, example.prompt)) for example in examples]
+        examples = [_Side(chat_prompt(tokenizer, example.prompt), example.completion) for example in examples]
     if apart:
         return _encode_apart(examples, tokenizer, max_length)
     start = _start(tokenizer)
@@ -88,7 +130,20 @@ def encode(
     return Encoding(rows, len(examples) - len(rows))
 
 
-def _encode_apart(examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoding:
+def encode_pairs(
+    pairs: Sequence[Pair], tokenizer: Any, max_length: int, apart: bool = False, chat: bool = False
+) -> Encoding:
+    """Tokenize pairs, the chosen program before the rejected one; a pair with one that is too long is dropped whole.
+
+    Raises StudentError like `encode`.
+    """
+    sides = [_Side(pair.prompt, text) for pair in pairs for text in (pair.chosen, pair.rejected)]
+    rows = encode(sides, tokenizer, sys.maxsize, apart, chat).rows
+    fit = [two for two in zip(rows[0::2], rows[1::2], strict=True) if max(len(row.ids) for row in two) <= max_length]
+    return Encoding(tuple(row for two in fit for row in two), len(pairs) - len(fit), apart, pairs=True)
+
+
+def _encode_apart(examples: Sequence[Text], tokenizer: Any, max_length: int) -> Encoding:
     start, end = _start(tokenizer), tokenizer.eos_token_id
     prompts = source_ids(tokenizer, [example.prompt for example in examples])
     completions = tokenizer([example.completion for example in examples], add_special_tokens=False)["input_ids"]
@@ -101,7 +156,7 @@ def _encode_apart(examples: Sequence[Example], tokenizer: Any, max_length: int) 
     return Encoding(rows, len(examples) - len(rows), apart=True)
 
 
-def _check_text(examples: Sequence[Example], completions: Sequence[Sequence[int]], tokenizer: Any) -> None:
+def _check_text(examples: Sequence[Text], completions: Sequence[Sequence[int]], tokenizer: Any) -> None:
     """Raises StudentError where most completions cannot be read back as they were."""
     some = [example.completion for example in examples[:LOOKED_AT]]
     read = [tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in completions[:LOOKED_AT]]

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pad_ray.errors import TrainError
-from pad_ray.recipe import Train
+from pad_ray.recipe_train import Train
 from pad_ray.records import Example
 from pad_ray.thoughts.rewriting import made_by
 from pad_ray.train.encode import Encoded, Encoding
-from pad_ray.train.packing import Step, collate, plan
+from pad_ray.train.packing import Step, plan
 
 if TYPE_CHECKING:
     from pad_ray.train.checkpoint import State
@@ -135,14 +135,16 @@ class HeldOut:
         """
         import torch
 
+        from pad_ray.train.objectives import Completions
+
+        objective = Completions(self.rows, self.pad, engine.module.start)
         engine.eval()
         total = torch.zeros(1, dtype=torch.float64, device=engine.device)
         with torch.no_grad():
             for step in self.batches:
                 # With ZeRO 3 the workers gather weights together, so all go through the same number of batches.
                 for micro in step[engine.global_rank]:
-                    batch = collate(self.rows, micro, self.pad, engine.module.start)
-                    total += engine.module(*(torch.from_numpy(part).to(engine.device) for part in batch.arrays))
+                    total += objective.sums(engine.module, micro, engine.device)
         if engine.world_size > 1:
             torch.distributed.all_reduce(total)
         engine.train()

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pad_ray.errors import TrainError
-from pad_ray.recipe import Lora, Train
+from pad_ray.recipe_refine import Preference
+from pad_ray.recipe_train import Lora, Train
 from pad_ray.records import Checkpoint
 from pad_ray.storage import Storage, from_row
 from pad_ray.students import check_student
@@ -37,7 +38,7 @@ class TrainJob:
     round: int
     """The round it belongs to."""
     mixture: str
-    """Parquet file of Examples, relative to the root."""
+    """Parquet file of Examples, or of Pairs where preferences are learned; relative to the root."""
     model: str
     """Hugging Face folder to start from: a path, or an s3:// URI."""
     init: str
@@ -66,6 +67,12 @@ class TrainJob:
     """Adapters that are trained instead of all weights."""
     chat: bool = False
     """Whether prompts are wrapped in the tokenizer's chat template."""
+    preference: Preference | None = None
+    """How preferences are learned; None for a training on Examples."""
+    teacher: str = ""
+    """Folder of the teacher whose probabilities are learned (settings.distill says how), like `model`; empty: none."""
+    attempts: str = ""
+    """Parquet file of the student's Attempts that the teacher is asked about too, relative to the root; or empty."""
 
 
 def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = None) -> Checkpoint:

@@ -1,8 +1,8 @@
 """What every training worker runs: the same loop for one CPU process and for many GPU workers.
 
 Each worker reads the mixture, makes the same plan, and takes its own share of every step. DeepSpeed averages
-gradients; the loss is normalised by the completion tokens of the whole step, so that neither the number of workers
-nor the cut into micro-batches changes what is learned.
+gradients; the loss is normalised by the amount of the whole step (completion tokens, or pairs), so that neither the
+number of workers nor the cut into micro-batches changes what is learned. What the loss is, `objectives` say.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ import numpy as np
 
 from pad_ray.decode.loading import has_encoder
 from pad_ray.errors import StudentError, TrainError
-from pad_ray.records import Checkpoint, Example
+from pad_ray.records import Checkpoint
 from pad_ray.storage import Storage, local_copy
 from pad_ray.train.deepspeed_config import deepspeed_config, prepare_deepspeed
-from pad_ray.train.encode import Encoded, Encoding, encode
-from pad_ray.train.held_out import HeldOut, split, watch_training
-from pad_ray.train.packing import Plan, Step, collate, exactly, plan
+from pad_ray.train.encode import Encoded, Encoding
+from pad_ray.train.held_out import HeldOut, watch_training
+from pad_ray.train.material import read_material
+from pad_ray.train.packing import Plan, Step, exactly, in_turn, plan
 from pad_ray.train.progress import MetricsLog, TrainProgress, read_metrics
 from pad_ray.train.schedule import learning_rate
 from pad_ray.train.tracking import check_tracking, trackers
@@ -34,6 +35,7 @@ from pad_ray.train.tracking import check_tracking, trackers
 if TYPE_CHECKING:
     from pad_ray.train.checkpoint import State, States
     from pad_ray.train.launch import TrainJob
+    from pad_ray.train.objectives import Completions
 
 
 def train_loop(config: dict[str, Any]) -> Checkpoint | TrainError | StudentError | None:
@@ -54,6 +56,7 @@ def _train(job: TrainJob) -> Checkpoint | None:
     workers, rank = context.get_world_size(), context.get_world_rank()
     prepare_process(context.get_local_rank(), context.get_local_world_size())
     # Only now: DeepSpeed looks at its surroundings when it is imported.
+    from pad_ray.train.beginning import begin
     from pad_ray.train.checkpoint import States
     from pad_ray.train.disk import check_disk, count
     from pad_ray.train.export import export_student
@@ -66,8 +69,8 @@ def _train(job: TrainJob) -> Checkpoint | None:
     states = States(storage, job.checkpoint)
     base = str(local_copy(job.model))
     tokenizer = load_tokenizer(base)
-    learned, others = split(storage.read_rows(job.mixture, Example), settings.validation)
-    encoding = encode(learned, tokenizer, settings.max_length, has_encoder(base), job.chat)
+    material = read_material(job, storage, tokenizer, has_encoder(base))
+    encoding = material.learned
     course = plan_training(job, encoding, workers)
     model = load_model(base, job.init, job.seed, len(tokenizer))
     if settings.gradient_checkpointing:
@@ -86,20 +89,22 @@ def _train(job: TrainJob) -> Checkpoint | None:
             storage.publish(name)
 
     held_out = watch_training(
-        encode(others, tokenizer, settings.max_length, encoding.apart, job.chat),
+        material.held_out,
         course.steps,
         settings,
         workers=workers,
-        trained=len(encoding.rows),
+        trained=encoding.examples,
         pad=tokenizer.pad_token_id,
         keep=lambda state: export(states.best(state)),
     )
     if not storage.remote:
         check_disk(storage.path(job.checkpoint), engine.device, sizes, settings, held_out.wants_best)
-    state = states.load(engine, fingerprint(job, encoding, held_out.rows))
+    mark = fingerprint(job, encoding, held_out.rows)
+    objective = begin(job, engine, encoding, tokenizer, storage, mark)
+    state = states.load(engine, mark)
     if held_out.wants_best:
         states.check_best(state, first=rank == 0)
-    state = run_steps(job, engine, encoding.rows, course.steps, state, tokenizer.pad_token_id, states, held_out)
+    state = run_steps(job, engine, objective, course.steps, state, states, held_out)
     if not held_out.wants_best:
         export(job.student)
     states.settle()
@@ -108,7 +113,7 @@ def _train(job: TrainJob) -> Checkpoint | None:
     if held_out.wants_best:
         states.take_best(state, job.student)
         storage.publish(job.student)
-    facts = {**asdict(sizes), **held_out.facts(state, len({example.problem_id for example in others}))}
+    facts = {**asdict(sizes), **held_out.facts(state, material.questions)}
     checkpoint = _summarise(job, storage, encoding, course, state, workers, facts)
     states.forget_best()
     return checkpoint
@@ -131,35 +136,38 @@ def prepare_process(local_rank: int, local_workers: int) -> None:
 def plan_training(job: TrainJob, encoding: Encoding, workers: int) -> Plan:
     """The plan of a job. Raises TrainError when there is nothing to train on."""
     if not encoding.rows:
+        what = "pairs" if encoding.pairs else "examples"
         raise TrainError(
-            f"there is nothing to train on: {job.mixture} holds {encoding.dropped} examples,"
+            f"there is nothing to train on: {job.mixture} holds {encoding.dropped} {what},"
             f" and none fits into train.max_length = {job.settings.max_length} tokens."
             if encoding.dropped
-            else f"there is nothing to train on: {job.mixture} holds no examples.",
+            else f"there is nothing to train on: {job.mixture} holds no {what}.",
             hint="Look at the outcomes of the samples (pad-ray status), or raise train.max_length.",
         )
     settings = job.settings
-    tokens = sum(len(row.ids) for row in encoding.rows)
     lay_out = partial(
-        plan,
-        *encoding.sides,
-        workers=workers,
-        tokens_per_batch=settings.tokens_per_batch,
-        micro_tokens=settings.micro_tokens,
-        seed=job.seed,
+        plan, workers=workers, tokens_per_batch=settings.tokens_per_batch, micro_tokens=settings.micro_tokens
     )
     if job.steps:
-        return exactly(job.steps, lay_out)
-    epochs = job.epochs if job.tokens is None else min(job.epochs, job.tokens / tokens)
-    return lay_out(epochs=epochs, max_steps=settings.max_steps)
+        return exactly(job.steps, partial(lay_out, *encoding.sides, seed=job.seed))
+    stages = encoding.cut()
+    most = settings.max_steps and -(-settings.max_steps // len(stages))
+    courses: list[tuple[Plan, tuple[list[int], ...]]] = []
+    for number, stage in enumerate(stages):
+        tokens = sum(len(row.ids) for row in stage.rows)
+        epochs = job.epochs if job.tokens is None else min(job.epochs, job.tokens / tokens)
+        seed = job.seed + number
+        course = lay_out(*stage.sides, epochs=epochs / len(stages), seed=seed, max_steps=most)
+        courses.append((course, stage.sides))
+    return in_turn(courses)
 
 
 def fingerprint(job: TrainJob, encoding: Encoding, held_out: tuple[Encoded, ...] = ()) -> str:
     """Sixteen hex digits of everything the optimizer steps, and the choice among them, depend on."""
     operational = {"checkpoint_s", "use_gpu", "gradient_checkpointing", "tracking"}
     settings = job.settings.model_dump(mode="json", exclude=operational)
-    lora = job.lora.model_dump(mode="json") if job.lora else None
-    course = [lora, job.parent, job.init, job.epochs, job.tokens, job.steps, job.lr, job.seed]
+    extra = [one.model_dump(mode="json") if one else None for one in (job.lora, job.preference)]
+    course = [*extra, job.parent, job.init, job.epochs, job.tokens, job.steps, job.lr, job.seed]
     digest = hashlib.sha256(json.dumps([settings, *course], sort_keys=True).encode())
     for row in (*encoding.rows, *held_out):
         digest.update(np.array([row.prompt, *row.ids], dtype=np.int64).tobytes())
@@ -169,10 +177,9 @@ def fingerprint(job: TrainJob, encoding: Encoding, held_out: tuple[Encoded, ...]
 def run_steps(
     job: TrainJob,
     engine: Any,
-    rows: tuple[Encoded, ...],
+    objective: Completions,
     steps: tuple[Step, ...],
     state: State,
-    pad: int,
     states: States,
     held_out: HeldOut,
 ) -> State:
@@ -193,13 +200,14 @@ def run_steps(
             # Dropout, where a model has some, is the same after a resume.
             torch.manual_seed(job.seed + step * engine.world_size + engine.global_rank)
             due = first and time.monotonic() - saved > job.settings.checkpoint_s
-            loss, due = take_step(engine, rows, steps[step], pad, due)
-            tokens = state.tokens + _completion_tokens(rows, steps[step])
+            measured, due = take_step(engine, objective, steps[step], due)
+            tokens = state.tokens + objective.tokens(steps[step])
             state = replace(state, step=step + 1, tokens=tokens, seconds=time.monotonic() - started)
             state, watched = held_out.look(engine, state)
             if log:
                 seconds = round(state.seconds, 3)
-                log.append(TrainProgress(step + 1, len(steps), loss, rate, tokens, seconds, watched))
+                line = {"lr": rate, "tokens": tokens, "seconds": seconds, "held_out": watched}
+                log.append(TrainProgress(step + 1, len(steps), **measured, **line))
             if due or held_out.kept(state) or held_out.stops(state) or step + 1 == len(steps):
                 if log:
                     log.flush()  # the file must never be behind the state
@@ -208,35 +216,34 @@ def run_steps(
     return state
 
 
-def take_step(engine: Any, rows: tuple[Encoded, ...], step: Step, pad: int, due: bool) -> tuple[float, bool]:
-    """One optimizer step: the loss per completion token over all workers, and whether any worker's clock says save."""
+def take_step(engine: Any, objective: Completions, step: Step, due: bool) -> tuple[dict[str, float], bool]:
+    """One optimizer step: the loss and the objective's figures, and whether any worker's clock says save.
+
+    Raises TrainError for a loss that is not a number.
+    """
     import torch
 
-    tokens = _completion_tokens(rows, step)
+    amount = objective.amount(step)
     mine = step[engine.global_rank]
-    total = torch.zeros(2, device=engine.device)
-    total[1] = due
+    total = torch.zeros(2 + len(objective.figures), device=engine.device)
+    total[-1] = due
     for number, micro in enumerate(mine, start=1):
-        batch = collate(rows, micro, pad, engine.module.start)
-        nll = engine(*(torch.from_numpy(part).to(engine.device) for part in batch.arrays))
+        part = objective.sums(engine, micro, engine.device)
         engine.set_gradient_accumulation_boundary(number == len(mine))
         # DeepSpeed averages over workers and would average over micro-batches: the sum over the step is wanted.
-        engine.backward(nll * (engine.world_size / tokens), scale_wrt_gas=False)
-        total[0] += nll.detach()
+        engine.backward(part[0] * (engine.world_size / amount), scale_wrt_gas=False)
+        total[:-1] += part.detach()
     if engine.world_size > 1:
         torch.distributed.all_reduce(total)
-    loss = total[0].item() / tokens
-    if not math.isfinite(loss):
+    *sums, saves = total.tolist()
+    means = [value / amount for value in sums]
+    if not math.isfinite(means[0]):
         raise TrainError(
-            f"the loss became {loss} at step {engine.global_steps + 1}: training has diverged.",
+            f"the loss became {means[0]} at step {engine.global_steps + 1}: training has diverged.",
             hint="Lower train.lr or train.max_grad_norm, or raise train.warmup.",
         )
     engine.step()
-    return loss, bool(total[1])
-
-
-def _completion_tokens(rows: tuple[Encoded, ...], step: Step) -> int:
-    return sum(rows[i].completion for batches in step for batch in batches for i in batch)
+    return dict(zip(("loss", *objective.figures), means, strict=True)), bool(saves)
 
 
 def _summarise(
@@ -262,7 +269,7 @@ def _summarise(
     )
     facts = {
         "state": "done",
-        "examples": len(encoding.rows),
+        "pairs" if encoding.pairs else "examples": encoding.examples,
         "dropped_too_long": encoding.dropped,
         "padding_share": round(course.padding_share, 5),
         "seconds": round(state.seconds, 3),

@@ -1,4 +1,4 @@
-"""The student as a torch module: where it comes from, its loss on completions, its DeepSpeed engine."""
+"""The student as a torch module: where it comes from, its scores of completions, its DeepSpeed engine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 import deepspeed
 import torch
-from torch.nn import functional
 from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging
 
@@ -21,10 +20,10 @@ logging.set_verbosity_error()
 logging.disable_progress_bar()
 
 
-class CompletionLoss(torch.nn.Module):
-    """Sum of the negative log-likelihoods of a batch's completion tokens, in nats.
+class CompletionScores(torch.nn.Module):
+    """The scores of every token of the vocabulary where a completion token is to be predicted; see `objectives`.
 
-    Scores are computed only where the loss is taken: prompts are about half of all tokens, and for a small model with
+    They are computed nowhere else: prompts are about half of all tokens, and for a small model with
     a large vocabulary the last layer is most of the work.
     """
 
@@ -47,26 +46,24 @@ class CompletionLoss(torch.nn.Module):
     def _keep(self, _layer: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         return inputs if self._where is None else (inputs[0].flatten(0, 1)[self._where][None],)
 
-    def forward(
-        self, ids: torch.Tensor, where: torch.Tensor, targets: torch.Tensor, *apart: torch.Tensor
-    ) -> torch.Tensor:
-        """ids [B, L], where [N] positions in the flattened ids, targets [N] → scalar.
+    def forward(self, ids: torch.Tensor, where: torch.Tensor, *apart: torch.Tensor) -> torch.Tensor:
+        """ids [B, L], where [N] positions in the flattened ids → scores [N, vocabulary] in fp32.
 
         Of an encoder-decoder student `apart` is mask [B, L] and written [B, T], and `where` are positions in written.
         """
         self._where = where
         try:
             with torch.autocast(ids.device.type, torch.bfloat16, enabled=self._mixed):
-                scores = _scores(self.model, ids, *apart)[0]  # [N, vocabulary]
+                scores = _scores(self.model, ids, *apart)[0]
         finally:
             self._where = None
-        return functional.cross_entropy(scores.float(), targets, reduction="sum")
+        return scores.float()
 
 
 def all_scores(model: Any, row: Encoded, device: Any) -> torch.Tensor:
     """Scores [1, positions, vocabulary] in fp32 at every position of a row, or of what a decoder writes of it."""
     batch = collate((row,), (0,), 0, decoder_start(model))
-    ids, _, _, *apart = (torch.from_numpy(part).to(device) for part in batch.arrays)
+    ids, _, *apart = (torch.from_numpy(part).to(device) for part in batch.inputs)
     return _scores(model, ids, *apart).float()
 
 
@@ -141,10 +138,10 @@ def recompute_activations(model: Any, folder: str) -> None:
 
 
 def start_engine(model: Any, config: dict[str, Any], lr: float, weight_decay: float, precision: str) -> Any:
-    """A DeepSpeed engine that computes the CompletionLoss of the model; the process group must be there."""
+    """A DeepSpeed engine that computes the CompletionScores of the model; the process group must be there."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    loss = CompletionLoss(model, mixed_precision(precision, device))
-    trained = [parameter for parameter in loss.parameters() if parameter.requires_grad]
+    scores = CompletionScores(model, mixed_precision(precision, device))
+    trained = [parameter for parameter in scores.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=lr, weight_decay=weight_decay, fused=True)
-    engine, *_ = deepspeed.initialize(model=loss, optimizer=optimizer, config=config, dist_init_required=False)
+    engine, *_ = deepspeed.initialize(model=scores, optimizer=optimizer, config=config, dist_init_required=False)
     return engine

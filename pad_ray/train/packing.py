@@ -179,9 +179,9 @@ class Batch:
     """int64 [B, T]: what the decoder has before it, its start token first; None for a causal student."""
 
     @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
-        """Those that are there, in their order."""
-        every = (self.ids, self.where, self.targets, self.mask, self.written)
+    def inputs(self) -> tuple[np.ndarray, ...]:
+        """What a student is given, in its order: all that is there but the targets."""
+        every = (self.ids, self.where, self.mask, self.written)
         return tuple(one for one in every if one is not None)
 
 

@@ -29,7 +29,7 @@ class TrainProgress:
     steps: int
     """Optimizer steps in all."""
     loss: float
-    """Mean loss of the step, in nats per completion token."""
+    """Mean loss of the step, in nats per completion token, or per pair where preferences are learned."""
     lr: float
     """Learning rate of the step."""
     tokens: int
@@ -37,7 +37,19 @@ class TrainProgress:
     seconds: float
     """Time trained so far, resumed parts included."""
     held_out: float | None = None
-    """Mean loss on the held-out questions after the step, in the same unit; None where it was not measured."""
+    """Mean loss on the held-out questions after the step, in nats per completion token; None where not measured."""
+    margin: float | None = None
+    """Mean margin of the step's pairs, in nats times beta; None where no preferences are learned."""
+    accuracy: float | None = None
+    """Share of the step's pairs with a positive margin."""
+    divergence: float | None = None
+    """Mean divergence from the teacher, in nats per completion token; None where there is none."""
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What the objective measured besides its loss, by name."""
+        found = {"margin": self.margin, "accuracy": self.accuracy, "divergence": self.divergence}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class Tracker(Protocol):
@@ -120,7 +132,4 @@ def last_progress(path: Path) -> TrainProgress | None:
 
 
 def _line(progress: TrainProgress) -> str:
-    row = asdict(progress)
-    if progress.held_out is None:
-        del row["held_out"]
-    return json.dumps(row) + "\n"
+    return json.dumps({name: value for name, value in asdict(progress).items() if value is not None}) + "\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pad_ray.recipe import Train
+from pad_ray.recipe_train import Train
 
 
 def learning_rate(step: int, steps: int, peak: float, settings: Train) -> float:

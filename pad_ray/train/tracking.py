@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pad_ray.errors import TrainError
-from pad_ray.recipe import Train
+from pad_ray.recipe_train import Train
 from pad_ray.storage import Storage
 from pad_ray.train.progress import Tracker, TrainProgress
 
@@ -60,7 +60,7 @@ def scalars(progress: TrainProgress) -> dict[str, float]:
     found = {"loss/training": progress.loss, "learning_rate": progress.lr, "completion_tokens": float(progress.tokens)}
     if progress.held_out is not None:
         found["loss/held_out"] = progress.held_out
-    return found
+    return {**found, **progress.figures}
 
 
 class TensorBoard:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from pad_ray.recipe import Train
+from pad_ray.recipe_train import Train
 from pad_ray.records import Checkpoint, Example
 from pad_ray.storage import Storage
 from pad_ray.train.launch import TrainJob, train

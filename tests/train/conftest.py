@@ -12,7 +12,7 @@ from from_memory import written_from_memory  # noqa: F401  a fixture
 from tiny_student import make_tiny_encoder_decoder, make_tiny_student
 from training_jobs import MakeJob, sums
 
-from pad_ray.recipe import Train
+from pad_ray.recipe_train import Train
 from pad_ray.records import Example
 from pad_ray.storage import Storage
 from pad_ray.train.launch import TrainJob

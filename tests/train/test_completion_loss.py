@@ -40,42 +40,41 @@ def gradients(model: Any) -> torch.Tensor:
     return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
 
 
-def tensors(rows: tuple[Encoded, ...], micro: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
-    batch = collate(rows, micro, 0)
-    return tuple(torch.from_numpy(part) for part in (batch.ids, batch.where, batch.targets))
+def completion_loss(model: Any, rows: tuple[Encoded, ...], micro: tuple[int, ...]) -> torch.Tensor:
+    from pad_ray.train.model import CompletionScores
+    from pad_ray.train.objectives import Completions
+
+    return Completions(rows, 0, None).sums(CompletionScores(model), micro, "cpu")[0]
 
 
 def test_a_padded_batch_has_the_loss_and_gradients_of_its_rows_alone(model: Any, encoded: tuple[Encoded, ...]) -> None:
-    from pad_ray.train.model import CompletionLoss
-
     assert len({len(row.ids) for row in encoded}) > 2, "rows of equal length would prove nothing about padding"
     expected = sum(alone(model, row) for row in encoded)
     expected.backward()
     wanted = gradients(model)
     model.zero_grad()
 
-    loss = CompletionLoss(model)(*tensors(encoded, tuple(range(8))))
+    loss = completion_loss(model, encoded, tuple(range(8)))
     loss.backward()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     torch.testing.assert_close(gradients(model), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_an_empty_micro_batch_has_no_loss_and_no_gradient(model: Any, encoded: tuple[Encoded, ...]) -> None:
-    from pad_ray.train.model import CompletionLoss
-
-    loss = CompletionLoss(model)(*tensors(encoded, ()))
+    loss = completion_loss(model, encoded, ())
     loss.backward()
     assert loss.item() == 0
     assert gradients(model).abs().max() == 0
 
 
 def test_scores_outside_the_loss_are_still_there_for_generation(model: Any, encoded: tuple[Encoded, ...]) -> None:
-    from pad_ray.train.model import CompletionLoss
+    from pad_ray.train.model import CompletionScores
 
-    loss = CompletionLoss(model)
-    loss(*tensors(encoded, (0, 1)))
+    scores = CompletionScores(model)
+    batch = collate(encoded, (0, 1), 0)
+    assert len(scores(*map(torch.from_numpy, batch.inputs))) == len(batch.targets)
     ids = torch.tensor([encoded[0].ids])
-    assert loss.model(input_ids=ids).logits.shape[:2] == ids.shape
+    assert scores.model(input_ids=ids).logits.shape[:2] == ids.shape
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pad_ray.recipe import Curriculum
+from pad_ray.recipe_train import Curriculum
 from pad_ray.records import Example
 from pad_ray.thoughts.program import student_prompt
 from pad_ray.train.curriculum import most_telling, neighbours, self_information, stages

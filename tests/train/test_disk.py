@@ -11,7 +11,7 @@ import pytest
 from training_jobs import MakeJob
 
 from pad_ray.errors import TrainError
-from pad_ray.recipe import Train
+from pad_ray.recipe_train import Train
 from pad_ray.train.checkpoint import KEEP
 from pad_ray.train.disk import Sizes, bytes_needed, size
 from pad_ray.train.launch import TrainJob, run_training

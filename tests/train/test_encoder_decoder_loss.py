@@ -53,38 +53,41 @@ def gradients(model: Any) -> torch.Tensor:
     return torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
 
 
-def tensors(rows: tuple[Encoded, ...], micro: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
-    return tuple(torch.from_numpy(part) for part in collate(rows, micro, 0, start=0).arrays)
+def completion_loss(model: Any, rows: tuple[Encoded, ...], micro: tuple[int, ...]) -> torch.Tensor:
+    from pad_ray.train.model import CompletionScores
+    from pad_ray.train.objectives import Completions
+
+    return Completions(rows, 0, 0).sums(CompletionScores(model), micro, "cpu")[0]
+
+
+def tensors(rows: tuple[Encoded, ...]) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.from_numpy(part) for part in collate(rows, tuple(range(len(rows))), 0, start=0).inputs)
 
 
 def test_the_loss_of_a_padded_batch_is_the_librarys_own(model: Any, encoded: tuple[Encoded, ...]) -> None:
-    from pad_ray.train.model import CompletionLoss
-
-    ids, _, targets, mask, written = tensors(encoded, tuple(range(8)))
+    ids, where, mask, written = tensors(encoded)
     labels = torch.full_like(written, -100)
     for line, row in enumerate(encoded):
         labels[line, : row.completion] = torch.tensor(row.ids[row.prompt :])
     theirs = model(input_ids=ids, attention_mask=mask, labels=labels).loss
-    ours = CompletionLoss(model)(*tensors(encoded, tuple(range(8))))
+    ours = completion_loss(model, encoded, tuple(range(8)))
     assert len({row.prompt for row in encoded}) > 2 and len({row.completion for row in encoded}) > 2
-    assert ours.item() / len(targets) == pytest.approx(theirs.item(), rel=1e-5)
+    assert ours.item() / len(where) == pytest.approx(theirs.item(), rel=1e-5)
 
 
 def test_a_batch_has_the_loss_and_gradients_of_its_rows_alone(model: Any, encoded: tuple[Encoded, ...]) -> None:
-    from pad_ray.train.model import CompletionLoss
-
     expected = sum(alone(model, row) for row in encoded)
     expected.backward()
     wanted = gradients(model)
     model.zero_grad()
-    loss = CompletionLoss(model)(*tensors(encoded, tuple(range(8))))
+    loss = completion_loss(model, encoded, tuple(range(8)))
     loss.backward()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     torch.testing.assert_close(gradients(model), wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_nothing_of_a_row_reaches_another_one(model: Any, encoded: tuple[Encoded, ...]) -> None:
-    ids, _, _, mask, written = tensors(encoded, tuple(range(8)))
+    ids, _, mask, written = tensors(encoded)
     before = model(input_ids=ids, attention_mask=mask, decoder_input_ids=written).logits
     ids[0], written[0] = ids[0].flip(0), written[0].flip(0)
     ids[mask == 0] = 7  # nor does padding, whatever stands there
@@ -94,9 +97,7 @@ def test_nothing_of_a_row_reaches_another_one(model: Any, encoded: tuple[Encoded
 
 
 def test_an_empty_micro_batch_has_no_loss_and_no_gradient(model: Any, encoded: tuple[Encoded, ...]) -> None:
-    from pad_ray.train.model import CompletionLoss
-
-    loss = CompletionLoss(model)(*tensors(encoded, ()))
+    loss = completion_loss(model, encoded, ())
     loss.backward()
     assert loss.item() == 0
     assert gradients(model).abs().max() == 0
@@ -184,9 +185,8 @@ def test_many_rows_leave_large_micro_batches_whole() -> None:
 
 
 def test_scores_at_some_positions_are_those_of_all_positions(model: Any, encoded: tuple[Encoded, ...]) -> None:
-    from pad_ray.train.model import CompletionLoss, all_scores
+    from pad_ray.train.model import all_scores
 
-    loss = CompletionLoss(model)
     with torch.no_grad():
         expected = sum(
             functional.cross_entropy(
@@ -194,4 +194,4 @@ def test_scores_at_some_positions_are_those_of_all_positions(model: Any, encoded
             ).item()
             for row in encoded[:3]
         )
-    assert loss(*tensors(encoded, (0, 1, 2))).item() == pytest.approx(expected, rel=1e-5)
+    assert completion_loss(model, encoded, (0, 1, 2)).item() == pytest.approx(expected, rel=1e-5)

@@ -10,7 +10,7 @@ import torch
 from training_jobs import MakeJob, sums
 
 from pad_ray.errors import StudentError
-from pad_ray.recipe import Train
+from pad_ray.recipe_train import Train
 from pad_ray.train.encode import encode
 from pad_ray.train.launch import run_training
 from pad_ray.train.loop import fingerprint, take_step
@@ -36,6 +36,7 @@ def test_loss_and_step_are_the_same_and_every_layer_computes_twice(shape: Path, 
     from pad_ray.train.deepspeed_config import deepspeed_config
     from pad_ray.train.export import gather
     from pad_ray.train.model import load_model, recompute_activations, start_engine
+    from pad_ray.train.objectives import Completions
 
     rows = encode(sums(8), tokenizer, 512).rows
     losses: list[float] = []
@@ -48,9 +49,9 @@ def test_loss_and_step_are_the_same_and_every_layer_computes_twice(shape: Path, 
         engine = start_engine(model, deepspeed_config(settings, 2), lr=1e-2, weight_decay=0.0, precision="fp32")
         engine.train()
         counts = calls_of_layers(model)
-        loss, _ = take_step(engine, rows, (((0, 1, 2, 3), (4, 5, 6, 7)),), pad=0, due=False)
+        measured, _ = take_step(engine, Completions(rows, 0, None), (((0, 1, 2, 3), (4, 5, 6, 7)),), due=False)
         assert counts == [4, 4] if recompute else [2, 2]
-        losses.append(loss)
+        losses.append(measured["loss"])
         trained.append(gather(engine.module.model, keep=True))
         engine.destroy()
     assert losses[0] == losses[1]
@@ -59,17 +60,16 @@ def test_loss_and_step_are_the_same_and_every_layer_computes_twice(shape: Path, 
 
 
 def test_gradients_are_the_same(shape: Path, tokenizer: Any) -> None:
-    from pad_ray.train.model import CompletionLoss, load_model, recompute_activations
-    from pad_ray.train.packing import collate
+    from pad_ray.train.model import CompletionScores, load_model, recompute_activations
+    from pad_ray.train.objectives import Completions
 
-    batch = collate(encode(sums(6), tokenizer, 512).rows, tuple(range(6)), 0)
-    parts = [torch.from_numpy(part) for part in (batch.ids, batch.where, batch.targets)]
+    objective = Completions(encode(sums(6), tokenizer, 512).rows, 0, None)
     gradients: list[torch.Tensor] = []
     for recompute in (False, True):
         model = load_model(str(shape), "pretrained", 0, len(tokenizer)).train()
         if recompute:
             recompute_activations(model, str(shape))
-        CompletionLoss(model)(*parts).backward()
+        objective.sums(CompletionScores(model), tuple(range(6)), "cpu")[0].backward()
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in model.parameters()]))
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-6, atol=1e-7)
     assert gradients[0].abs().max() > 0

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from training_jobs import sums
 
 from pad_ray.errors import RecipeError, TrainError
-from pad_ray.recipe import Train
 from pad_ray.recipe_file import parse_recipe
+from pad_ray.recipe_train import Train
 from pad_ray.train.checkpoint import State
 from pad_ray.train.encode import Encoded, Encoding, encode
 from pad_ray.train.held_out import HeldOut, is_held_out, split, validation_steps, watch_training
@@ -90,6 +90,7 @@ def test_the_loss_is_the_mean_over_all_completion_tokens_and_measuring_it_change
     shape: Any, tokenizer: Any, encoded: tuple[Encoded, ...], stage: int
 ) -> None:
     from pad_ray.train.export import gather
+    from pad_ray.train.objectives import Completions
 
     held_out = watching(encoded[10:])
     weights: list[dict[str, torch.Tensor]] = []
@@ -100,7 +101,7 @@ def test_the_loss_is_the_mean_over_all_completion_tokens_and_measuring_it_change
             mean = sum(alone) / sum(row.completion for row in encoded[10:])
             assert held_out.loss(engine) == pytest.approx(mean, rel=1e-5)
         for micros in (((0, 1), (2,)), ((3, 4), (5, 6))):
-            take_step(engine, encoded, (micros,), pad=0, due=False)
+            take_step(engine, Completions(encoded, 0, None), (micros,), due=False)
             if look:
                 held_out.loss(engine)
         weights.append(gather(engine.module.model, keep=True))
@@ -124,8 +125,8 @@ def test_a_loss_that_is_no_number_ends_the_training(encoded: tuple[Encoded, ...]
 
         def eval(self) -> None: ...
         def train(self) -> None: ...
-        def __call__(self, *_: torch.Tensor) -> torch.Tensor:
-            return torch.tensor(math.nan)
+        def __call__(self, _: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+            return torch.full((len(where), 200), math.nan)
 
     engine = Broken(global_rank=0, world_size=1, global_steps=7, device="cpu", module=Broken())
     with pytest.raises(TrainError, match="held-out questions became nan at step 7"):

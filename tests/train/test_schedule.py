@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from pad_ray.recipe import Train
+from pad_ray.recipe_train import Train
 from pad_ray.train.schedule import learning_rate
 
 

@@ -15,7 +15,7 @@ import pytest
 from training_jobs import MakeJob
 
 from pad_ray.errors import TrainError
-from pad_ray.recipe import Train
+from pad_ray.recipe_train import Train
 from pad_ray.storage import Storage
 from pad_ray.train import launch, tracking
 from pad_ray.train.launch import TrainJob, run_training
