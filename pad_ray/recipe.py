@@ -199,7 +199,7 @@ class Recipe(Section):
             unused.append("refine.preference")
         if distill := self.train.distill:
             keys = NOT_DISTILLED[distill.kind]
-            unused += [f"train.distill.{key}" for key in keys if getattr(distill, key) != getattr(Distill(), key)]
+            unused += [f"train.distill.{key}" for key in keys if getattr(distill, key) != getattr(type(distill)(), key)]
         return unused
 
     def hash(self) -> str:

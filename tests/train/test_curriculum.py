@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_training_run import run, steps
+from training_jobs import MakeJob, sums
 
 from pad_ray.recipe_train import Curriculum
 from pad_ray.records import Example
+from pad_ray.storage import Storage
 from pad_ray.thoughts.program import student_prompt
 from pad_ray.train.curriculum import most_telling, neighbours, self_information, stages
 from pad_ray.train.encode import encode
+from pad_ray.train.loop import plan_training
+from pad_ray.train.material import read_material
+from pad_ray.train.model import load_tokenizer
 from tests.tiny_student import make_tiny_student
 
 LONG = 100_000
@@ -45,8 +51,6 @@ EXAMPLES = [
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from pad_ray.train.model import load_tokenizer
-
     return load_tokenizer(str(make_tiny_student(tmp_path_factory.mktemp("student"))))
 
 
@@ -116,10 +120,46 @@ def test_self_information_is_what_a_token_tells() -> None:
 def test_examples_of_runs_before_facts_are_still_read(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    from pad_ray.storage import Storage
-
     storage = Storage(tmp_path)
     storage.write_rows("new.parquet", Example, EXAMPLES)
     pq.write_table(pq.read_table(tmp_path / "new.parquet").drop_columns(["facts"]), tmp_path / "old.parquet")
     assert storage.read_rows("new.parquet", Example) == EXAMPLES
     assert storage.read_rows("old.parquet", Example) == [replace(one, facts=()) for one in EXAMPLES]
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_training_goes_through_its_stages_in_turn_and_ends_on_the_bare_questions(make_job: MakeJob) -> None:
+    settings = {"curriculum": Curriculum(stages=3, exemplars=2), "max_length": 400}
+    job = make_job(epochs=3, settings=settings)
+    checkpoint = run(job)
+    lines = steps(job)
+    assert checkpoint.tokens == 3 * sum(len(example.completion) + 1 for example in sums(40)), "each stage is one pass"
+    assert [line.step for line in lines] == list(range(1, checkpoint.steps + 1))
+    assert lines[-1].loss < 0.9 * lines[0].loss
+    storage = Storage(job.root)
+    material = read_material(job, storage, load_tokenizer(job.model), False).learned
+    course = plan_training(job, material, workers=1)
+    assert material.stages == (40, 40, 40) and material.examples == 40
+    read = [{row // 40 for batches in step for micro in batches for row in micro} for step in course.steps]
+    assert all(len(stage) == 1 for stage in read), "no step mixes two stages"
+    order = [next(iter(stage)) for stage in read]
+    assert order == sorted(order) and set(order) == {0, 1, 2}
+    bare = encode(sums(40), load_tokenizer(job.model), 400).rows
+    assert material.rows[-40:] == bare
+    # A later round has interned what it can: it reads bare questions from the start.
+    later = read_material(replace(job, round=1), storage, load_tokenizer(job.model), False).learned
+    assert later.rows == bare
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_limit_on_tokens_is_shared_out_among_the_stages(make_job: MakeJob) -> None:
+    settings = {"curriculum": Curriculum(stages=3, exemplars=2), "max_length": 400}
+    job = make_job(epochs=30, tokens=6000, settings=settings)
+    material = read_material(job, Storage(job.root), load_tokenizer(job.model), False).learned
+    course = plan_training(job, material, workers=1)
+    taken = [0, 0, 0]
+    for step in course.steps:
+        for micro in step[0]:
+            for row in micro:
+                taken[row // 40] += len(material.rows[row].ids)
+    assert all(abs(tokens - 2000) < 512 for tokens in taken)

@@ -36,8 +36,15 @@ def scores(model: Any, tokenizer: Any) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("stage", "precision", "recompute"),
-    [(0, "fp32", False), (1, "auto", True), (2, "fp32", True), (3, "fp32", True), (0, "bf16", False)]
-    + [(2, "bf16", False), (3, "bf16", True)],
+    [
+        (0, "fp32", False),
+        (1, "auto", True),
+        (2, "fp32", True),
+        (3, "fp32", True),
+        (0, "bf16", False),
+        (2, "bf16", False),
+        (3, "bf16", True),
+    ],
 )
 def test_adapters_learn_with_every_stage_and_arithmetic(
     make_job: MakeJob, shape: Path, stage: int, precision: str, recompute: bool
