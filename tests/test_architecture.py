@@ -25,6 +25,7 @@ LAYERS = [
         "manifest",
         "recipe",
         "recipe_refine",
+        "recipe_student",
         "recipe_teacher",
         "recipe_file",
         "run",
