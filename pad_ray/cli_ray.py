@@ -16,7 +16,7 @@ def connected(recipe: Recipe | None = None) -> Iterator[None]:
     """Ray for the length of the block, with room for the actors of a recipe."""
     from pad_ray.flow.cluster import connect
 
-    actors = max(recipe.teacher.workers + recipe.sandbox.workers, recipe.train.workers + 1) if recipe else 1
+    actors = max(recipe.teacher.workers + recipe.sandbox.workers, recipe.train.least_workers + 1) if recipe else 1
     with connect(actors):
         end_like_ctrl_c()  # Ray puts its own handler in when it starts
         yield

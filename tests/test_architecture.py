@@ -26,6 +26,7 @@ LAYERS = [
         "recipe",
         "recipe_distill",
         "recipe_refine",
+        "recipe_student",
         "recipe_teacher",
         "recipe_train",
         "recipe_file",

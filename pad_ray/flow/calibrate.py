@@ -124,7 +124,7 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
     folder = str(storage.fetch(BASE))
     tokenizer = load_tokenizer(folder)
     learned, others = split(list(storage.scan_rows("round-0/examples", Example)), recipe.train.validation)
-    encoding = encode(learned, tokenizer, recipe.train.max_length, has_encoder(folder))
+    encoding = encode(learned, tokenizer, recipe.train.max_length, has_encoder(folder), recipe.student.chat)
     rows = encoding.rows
     if not rows:
         raise TrainError(
@@ -142,7 +142,7 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
         model.train()  # it computes nothing again otherwise
     # Between two looks at the held-out questions the training has less time for itself.
     watching = 1 + FORWARD * len(others) / (len(learned) * recipe.train.validate_every)
-    speed = recipe.train.workers * _training(model, encoding, tokenizer.pad_token_id, recipe)
+    speed = recipe.train.least_workers * _training(model, encoding, tokenizer.pad_token_id, recipe)
     return {
         **decoding,
         "train_tokens_per_s": round(speed / watching, 1),

@@ -1,5 +1,7 @@
 """Training state: weights, optimizer, and how far we are; what a killed training resumes from.
 
+It fits any number of workers: a training that was stopped may go on with more or fewer of them.
+
 Several workers hand their shards to Ray Train, which keeps them in its storage path. A single worker saves into the
 checkpoint folder itself: Ray Train's local mode copies nothing. Of a run in a bucket it uploads each state while the
 training goes on.
@@ -19,9 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import ray.train
+import torch
 
 from pad_ray.errors import StorageError, TrainError
 from pad_ray.storage import Storage
+from pad_ray.train.reshard import load_state
+from pad_ray.train.saved import newest_state, saved_states
 
 KEEP = 2
 """States kept, so that one that cannot be read is not the end."""
@@ -101,17 +106,13 @@ class States:
 
         Raises TrainError when the state belongs to another plan.
         """
+        if engine.global_rank == 0:
+            for leftover in self._folder.glob(".shard-*"):  # of workers that were killed while they saved
+                shutil.rmtree(leftover)
+        found = [newest_state(self._storage, self._checkpoint)]
         if engine.world_size > 1:
-            if engine.global_rank == 0:
-                for leftover in self._folder.glob(".shard-*"):  # of workers that were killed while they saved
-                    shutil.rmtree(leftover)
-            checkpoint = ray.train.get_checkpoint()
-            if checkpoint is None:
-                return State(plan)
-            with checkpoint.as_directory() as shards:
-                return _load(engine, Path(shards), plan)
-        saved = saved_states(self._storage, self._checkpoint)
-        return _load(engine, self._storage.fetch(saved[-1]), plan) if saved else State(plan)
+            torch.distributed.broadcast_object_list(found)  # one looks, so that all take the same
+        return _load(engine, self._storage.fetch(found[0][1]), plan) if found[0] else State(plan)
 
     def best(self, state: State) -> str:
         """Folder of the best student that a state knows of."""
@@ -163,11 +164,6 @@ class States:
             self._failure = error
 
 
-def saved_states(storage: Storage, checkpoint: str) -> list[str]:
-    """Names of the whole states of a training, the newest last."""
-    return storage.published(f"{checkpoint}/state")
-
-
 def _save(engine: Any, folder: str, state: State) -> None:
     client = {"pad_ray": asdict(state)}
     # What is not trained comes from the student that the training began with.
@@ -175,8 +171,7 @@ def _save(engine: Any, folder: str, state: State) -> None:
 
 
 def _load(engine: Any, source: Path, plan: str) -> State:
-    whole = all(parameter.requires_grad for parameter in engine.module.parameters())
-    loaded, client = engine.load_checkpoint(str(source), tag=_TAG, load_module_strict=whole)
+    loaded, client = load_state(engine, source, _TAG)
     if loaded is None:
         raise TrainError(f"the training state in {source} cannot be read.", hint="Delete this folder and run again.")
     state = State(**client["pad_ray"])

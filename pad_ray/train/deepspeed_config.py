@@ -14,6 +14,12 @@ _ZERO: dict[int, dict[str, Any]] = {
     3: {"stage": 3, "overlap_comm": False},
 }
 
+_OFFLOAD: dict[str, dict[str, Any]] = {
+    "none": {},
+    "optimizer": {"offload_optimizer": {"device": "cpu"}},
+    "parameters": {"offload_optimizer": {"device": "cpu"}, "offload_param": {"device": "cpu"}},
+}
+
 
 def deepspeed_config(settings: Train, accumulate: int) -> dict[str, Any]:
     """The engine's configuration for steps of at most `accumulate` micro-batches per worker.
@@ -24,9 +30,10 @@ def deepspeed_config(settings: Train, accumulate: int) -> dict[str, Any]:
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": accumulate,
         "gradient_clipping": settings.max_grad_norm,
-        "zero_optimization": _ZERO[settings.zero_stage],
+        "zero_optimization": {**_ZERO[settings.zero_stage], **_OFFLOAD[settings.offload]},
         # torch's AdamW is fused on CPU and GPU; DeepSpeed's own CPU Adam would be compiled at first use.
         "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
         "bf16": {"enabled": settings.precision == "bf16"},
         "steps_per_print": 10**9,
     }

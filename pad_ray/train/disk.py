@@ -41,7 +41,7 @@ def bytes_needed(sizes: Sizes, settings: Train, best: bool) -> dict[str, int]:
     # With ZeRO 3 the shards of the copy are the only weights in a state.
     state = 12 if settings.zero_stage == 3 else weight + 8 + 4 * copied
     # The next state is written before the oldest goes; a worker group's twice, because Ray Train copies it.
-    states = KEEP + 1 + (settings.workers > 1)
+    states = KEEP + 1 + (settings.most_workers > 1)
     students = 2 if best else 1
     return {
         f"{states} training states": states * state * sizes.trained_parameters,

@@ -15,18 +15,17 @@ from typing import Any
 
 from pad_ray.errors import TrainError
 from pad_ray.recipe_refine import Preference
-from pad_ray.recipe_train import Lora, Train
+from pad_ray.recipe_student import Lora
+from pad_ray.recipe_train import Train
 from pad_ray.records import Checkpoint
 from pad_ray.storage import Storage, from_row
 from pad_ray.students import check_student
 from pad_ray.train.progress import TrainProgress, last_progress
+from pad_ray.train.saved import newest_state
 from pad_ray.train.tracking import check_tracking
 
 POLL_S = 0.5
 """Seconds between looks at a running training."""
-
-RESTARTS = 3
-"""How often a worker group that lost a worker starts again from its last state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +78,8 @@ def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = N
     """Train and export; Ray must be initialised. A finished job is returned without doing anything.
 
     Raises StudentError for a folder that is not a model, TrainError when there is nothing to train on, the disk has no
-    room, a tracker is not installed, the loss diverges, or the workers die for good. Ctrl-C stops the training; calling
-    again resumes it.
+    room, there is no GPU to offload from, a tracker is not installed, the loss diverges, or the workers die for good.
+    Ctrl-C stops the training; calling again resumes it.
     """
     storage = Storage(job.root)
     if (done := finished(storage, job.checkpoint)) and storage.exists(f"{job.student}/config.json"):
@@ -92,6 +91,12 @@ def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = N
     from ray.exceptions import RayError, RayTaskError
 
     gpu = _use_gpu(job.settings)
+    if job.settings.offload != "none" and not gpu:
+        raise TrainError(
+            f"train.offload = {job.settings.offload}: this training uses no GPU, so everything is in the CPU's memory"
+            " already.",
+            hint="Leave it out, or train on a cluster with GPUs.",
+        )
     # The process ends with the task, and takes the memory of torch and the model with it.
     start = ray.remote(num_cpus=1, max_calls=1, max_retries=0)(run_training)
     running = start.remote(job, gpu)
@@ -135,15 +140,15 @@ def steps_done(storage: Storage, checkpoint: str) -> int:
     """Optimizer steps that a training starts with: all of them if it is finished, else those of its last state."""
     if done := finished(storage, checkpoint):
         return done.steps
-    states = storage.published(f"{checkpoint}/state")
-    return int(states[-1].rpartition("step-")[2]) if states else 0
+    newest = newest_state(storage, checkpoint)
+    return newest[0] if newest else 0
 
 
 def _use_gpu(settings: Train) -> bool:
     import ray
 
     if settings.use_gpu == "auto":
-        return ray.cluster_resources().get("GPU", 0) >= settings.workers
+        return ray.cluster_resources().get("GPU", 0) >= settings.least_workers
     return settings.use_gpu
 
 
@@ -162,20 +167,21 @@ def run_training(job: TrainJob, gpu: bool) -> Any:
 
     from pad_ray.train.loop import train_loop
 
-    local = job.settings.workers == 1 and not gpu
+    workers = job.settings.workers
+    local = workers == 1 and not gpu
     storage = Storage(job.root)
     # Local mode stores nothing; what it is told must only be a path.
     path, filesystem = (str(storage.path(job.checkpoint)), None) if local else storage.arrow(job.checkpoint)
     trainer = TorchTrainer(
         train_loop,
         train_loop_config={"job": job},
-        scaling_config=ScalingConfig(num_workers=0 if local else job.settings.workers, use_gpu=gpu),
+        scaling_config=ScalingConfig(num_workers=0 if local else workers, use_gpu=gpu),
         torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
         run_config=RunConfig(
             name="ray",
             storage_path=path,
             storage_filesystem=filesystem,
-            failure_config=FailureConfig(max_failures=RESTARTS),
+            failure_config=FailureConfig(max_failures=job.settings.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="ERROR"),
             worker_runtime_env={"env_vars": passive},

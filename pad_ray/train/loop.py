@@ -164,7 +164,15 @@ def plan_training(job: TrainJob, encoding: Encoding, workers: int) -> Plan:
 
 def fingerprint(job: TrainJob, encoding: Encoding, held_out: tuple[Encoded, ...] = ()) -> str:
     """Sixteen hex digits of everything the optimizer steps, and the choice among them, depend on."""
-    operational = {"checkpoint_s", "use_gpu", "gradient_checkpointing", "tracking"}
+    operational = {
+        "workers",
+        "offload",
+        "max_failures",
+        "checkpoint_s",
+        "use_gpu",
+        "gradient_checkpointing",
+        "tracking",
+    }
     settings = job.settings.model_dump(mode="json", exclude=operational)
     extra = [one.model_dump(mode="json") if one else None for one in (job.lora, job.preference)]
     course = [*extra, job.parent, job.init, job.epochs, job.tokens, job.steps, job.lr, job.seed]

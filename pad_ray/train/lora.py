@@ -16,7 +16,7 @@ from peft.tuners.lora import Linear, LoraLayer
 from safetensors.torch import save_file
 
 from pad_ray.errors import StudentError
-from pad_ray.recipe_train import Lora
+from pad_ray.recipe_student import Lora
 
 _NAME = "default"
 """peft's name for the only adapter."""

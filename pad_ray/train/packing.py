@@ -15,6 +15,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -55,19 +56,20 @@ def plan(
     """Lay out the training of rows with these lengths: one sequence, or what is read and what is written, for two.
 
     A micro-batch holds at most `micro_tokens` tokens, padding included (a longer row stands alone); a step about
-    `tokens_per_batch` over all workers.
+    `tokens_per_batch` over all workers, the same rows for any number of them.
     """
-    capacity = min(micro_tokens, -(-tokens_per_batch // workers))
+    capacity = min(micro_tokens, tokens_per_batch)
     longest = max(map(sum, zip(*sides, strict=True)), default=0)
     while True:
         stream = list(_micro_batches(sides, capacity, epochs, seed))
         # Small micro-batches are seldom full: what they hold in the mean tells how many make a step.
         filled = _tokens(sides, stream) / len(stream) if stream and len(sides) > 1 else capacity
-        per_step = workers * max(1, round(tokens_per_batch / (workers * filled)))
+        per_step = max(1, round(tokens_per_batch / filled))
         groups = [stream[at : at + per_step] for at in range(0, len(stream), per_step)][:max_steps]
         padding = _padding_share(sides, [batch for group in groups for batch in group])
         if len(sides) == 1 or padding <= PADDING or capacity // 2 < longest:
-            return Plan(tuple(_deal(group, workers) for group in groups), padding)
+            steps = tuple(_deal(group, workers) for group in groups)
+            return Plan(steps, _padding_share(sides, [batch for step in steps for dealt in step for batch in dealt]))
         capacity //= 2
 
 
@@ -92,7 +94,7 @@ def exactly(steps: int, lay_out: Callable[..., Plan]) -> Plan:
 
 
 def _padding_share(sides: Sequence[Sequence[int]], batches: Sequence[MicroBatch]) -> float:
-    computed = sum(len(batch) * sum(max(side[i] for i in batch) for side in sides) for batch in batches)
+    computed = sum(len(batch) * sum(max(side[i] for i in batch) for side in sides) for batch in batches if batch)
     return 1 - _tokens(sides, batches) / computed if computed else 0.0
 
 
@@ -158,8 +160,14 @@ def _cut(rows: Sequence[int], sides: Sequence[Sequence[int]], capacity: int) -> 
 
 
 def _deal(group: Sequence[MicroBatch], workers: int) -> Step:
-    """Give every worker the same number of micro-batches, empty ones where they do not come out even."""
-    batches = [*group, *[()] * (-len(group) % workers)]
+    """Give every worker the same number of micro-batches, each cut into so many parts that they come out even.
+
+    Where there are too few rows for that, some are empty.
+    """
+    parts = workers // math.gcd(len(group), workers)
+    cuts = [(batch, [len(batch) * part // parts for part in range(parts + 1)]) for batch in group]
+    batches = [batch[start:stop] for batch, at in cuts for start, stop in pairwise(at) if start < stop]
+    batches += [()] * (-len(batches) % workers)
     return tuple(tuple(batches[worker::workers]) for worker in range(workers))
 
 

@@ -14,8 +14,7 @@ from test_training_run import run, steps, stop_after, weights
 from training_jobs import MakeJob, sums
 
 from pad_ray.errors import StudentError, TrainError
-from pad_ray.recipe import Student
-from pad_ray.recipe_train import Lora
+from pad_ray.recipe_student import Lora, Student
 from pad_ray.train.checkpoint import KEEP
 from pad_ray.train.disk import Sizes, bytes_needed
 from pad_ray.train.launch import TrainJob, run_training

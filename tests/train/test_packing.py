@@ -50,6 +50,34 @@ def test_every_row_is_seen_once_per_epoch_within_the_capacity(
             assert len(batch) <= 1 or len(batch) * max(lengths[i] for i in batch) <= micro_tokens
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(2, 300), min_size=1, max_size=80),
+    written=st.integers(1, 50),
+    workers=st.integers(2, 5),
+    tokens=st.sampled_from([64, 1000, 5000]),
+    micro_tokens=st.sampled_from([64, 300, 5000]),
+)
+def test_every_step_holds_the_same_rows_for_any_number_of_workers(
+    lengths: list[int], written: int, workers: int, tokens: int, micro_tokens: int
+) -> None:
+    for sides in ([lengths], [lengths, [length % written for length in lengths]]):
+        chosen = {"tokens_per_batch": tokens, "micro_tokens": micro_tokens, "epochs": 2.0, "seed": 3}
+        alone, together = (plan(*sides, workers=number, **chosen) for number in (1, workers))  # pyright: ignore[reportArgumentType]
+        held = [
+            [sorted(row for batches in step for batch in batches for row in batch) for step in course.steps]
+            for course in (alone, together)
+        ]
+        assert held[0] == held[1]
+
+
+def test_workers_of_a_step_have_about_the_same_to_do() -> None:
+    for workers in (2, 3, 4):
+        for step in lay_out(LENGTHS, workers=workers, tokens_per_batch=4096).steps[:-1]:
+            tokens = [sum(LENGTHS[i] for batch in batches for i in batch) for batches in step]
+            assert max(tokens) < 2 * min(tokens)
+
+
 def test_less_than_two_percent_of_the_computed_tokens_are_padding() -> None:
     course = lay_out(LENGTHS, epochs=3)
     assert 0 <= course.padding_share < 0.02
