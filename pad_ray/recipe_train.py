@@ -15,19 +15,6 @@ Tracker = Literal["tensorboard", "mlflow", "wandb"]
 """A program that shows curves of trainings."""
 
 
-class Lora(Section):
-    """Adapters of low rank on a student whose own weights stay as they are (Hu et al. 2021, 2106.09685)."""
-
-    rank: int = Field(default=16, ge=1)
-    """Rank of what is added to a layer's weights."""
-    alpha: float = Field(default=32, gt=0)
-    """It is added times alpha / rank."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of a layer's inputs that its adapter does not see while training."""
-    targets: Literal["all-linear"] | list[str] = "all-linear"
-    """Layers that get one, by the end of their names, such as [q_proj, v_proj]; all-linear: all but the output."""
-
-
 class Curriculum(Section):
     """Help in front of the question that shrinks to nothing, stage by stage (SKIntern, arXiv 2409.13183)."""
 
@@ -37,80 +24,6 @@ class Curriculum(Section):
     """Solved questions like it that stand before a question in the first stage."""
     knowledge: bool = True
     """Whether the facts of a question, where it has some, stand before it too; at each stage fewer of their tokens."""
-
-
-class Curriculum(Section):
-    """Help in front of the question that shrinks to nothing, stage by stage (SKIntern, arXiv 2409.13183)."""
-
-    stages: int = Field(default=4, ge=2)
-    """Stages of equal length; the last one trains on the bare question."""
-    exemplars: int = Field(default=3, ge=0)
-    """Solved questions like it that stand before a question in the first stage."""
-    knowledge: bool = True
-    """Whether the facts of a question, where it has some, stand before it too; at each stage fewer of their tokens."""
-
-
-class Train(Section):
-    """Fine-tuning on Ray Train and DeepSpeed."""
-
-    workers: int = Field(default=1, ge=1)
-    """Data-parallel training workers."""
-    use_gpu: bool | Literal["auto"] = "auto"
-    """One GPU per worker; auto: if the cluster has enough."""
-    zero_stage: Literal[0, 1, 2, 3] = 0
-    """DeepSpeed ZeRO stage."""
-    epochs: float = Field(default=3, gt=0)
-    """Passes over the examples."""
-    max_steps: int | None = Field(default=None, ge=1)
-    """Stop after this many optimizer steps."""
-    max_tokens: int | None = Field(default=None, ge=1)
-    """Stop after about this many tokens (prompt and completion)."""
-    lr: float = Field(default=2e-4, gt=0)
-    """Peak learning rate."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """Course of the learning rate after the warm-up."""
-    warmup: float = Field(default=0.05, ge=0, le=0.5)
-    """Share of the steps in which the learning rate rises from 0."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """AdamW weight decay."""
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    """Gradients are clipped to this norm."""
-    tokens_per_batch: int = Field(default=2048, ge=16)
-    """Tokens (prompt and completion) of one optimizer step, over all workers."""
-    micro_tokens: int = Field(default=2048, ge=16)
-    """Tokens that one worker puts through the model at once; longer steps accumulate."""
-    max_length: int = Field(default=512, ge=16)
-    """Longer examples are dropped, and counted."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the forward and backward pass. auto: weights in fp32, products in bf16 where the processor has them
-    (GPUs, AMX), in fp32 elsewhere; bf16: the weights too, with fp32 copies in the optimizer."""
-    gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass instead of keeping them: less memory, about a third more time."""
-    checkpoint_s: float = Field(default=120, gt=0)
-    """Seconds between checkpoints; one is always written at the end."""
-    validation: float = Field(default=0.0, ge=0, le=0.5)
-    """Share of the questions that are never trained on, the same ones in every round, and on which the loss is measured
-    while training; 0: none."""
-    validate_every: float = Field(default=0.5, gt=0)
-    """Passes over the examples between two such measurements; the last step is always followed by one."""
-    patience: int | None = Field(default=None, ge=1)
-    """Stop after this many measurements in a row without a lower loss, and export the student as it was at the lowest;
-    null: train to the end and export the last. Needs validation."""
-    curriculum: Curriculum | None = None
-    """Help for the questions of round 0 that shrinks while the student trains; null: none."""
-    distill: Distill | None = None
-    """A teacher to whose probabilities the student is drawn while it trains on examples; null: none."""
-    tracking: list[Tracker] = Field(default=["tensorboard"])
-    """Where the curves go besides metrics.jsonl: tensorboard (event files in the run), mlflow, wandb (if installed)."""
-
-    @model_validator(mode="after")
-    def _something_to_wait_for(self) -> Self:
-        if self.patience and not self.validation:
-            raise ValueError(
-                "train.patience: without held-out questions there is no loss to stop by; set train.validation, such as"
-                " 0.05, or leave patience out"
-            )
-        return self
 
 
 class Train(Section):
