@@ -117,6 +117,7 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
     from pad_ray.decode.loading import has_encoder
     from pad_ray.train.encode import encode
     from pad_ray.train.held_out import split
+    from pad_ray.train.lora import add_adapters
     from pad_ray.train.model import load_model, load_tokenizer, recompute_activations
 
     torch.set_num_threads(os.cpu_count() or 1)
@@ -140,6 +141,8 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
     if recipe.train.gradient_checkpointing:
         recompute_activations(model, folder)
         model.train()  # it computes nothing again otherwise
+    if recipe.student.lora:
+        add_adapters(model, recipe.student.lora, recipe.seed)
     # Between two looks at the held-out questions the training has less time for itself.
     watching = 1 + FORWARD * len(others) / (len(learned) * recipe.train.validate_every)
     speed = recipe.train.least_workers * _training(model, encoding, tokenizer.pad_token_id, recipe)
@@ -165,7 +168,8 @@ def _training(model: Any, encoding: Encoding, pad: int, recipe: Recipe) -> float
     student = CompletionScores(model.to(device), mixed)
     objective = Completions(encoding.rows, pad, student.start)
     # A learning rate of 0 costs what another costs.
-    optimizer = torch.optim.AdamW(student.parameters(), lr=0.0, fused=True)
+    trained = [parameter for parameter in student.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=0.0, fused=True)
     size = min(recipe.train.tokens_per_batch, recipe.train.micro_tokens)
     course = plan(*encoding.sides, workers=1, tokens_per_batch=size, micro_tokens=size, epochs=1, seed=0)
     micros = [micro for step in course.steps for micro in step[0]][: STEPS + 1]

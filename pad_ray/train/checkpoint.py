@@ -3,8 +3,7 @@
 It fits any number of workers: a training that was stopped may go on with more or fewer of them.
 
 Several workers hand their shards to Ray Train, which keeps them in its storage path. A single worker saves into the
-checkpoint folder itself: Ray Train's local mode copies nothing. Of a run in a bucket it uploads each state while the
-training goes on.
+checkpoint folder itself: Ray Train's local mode copies nothing. Both upload a state while the training goes on.
 
 The best student so far, where one is wanted, lies beside the states under the number of its step. It goes only when a
 state that names a better one is safe, so whatever state a training resumes from finds the student it names.
@@ -16,6 +15,7 @@ import math
 import shutil
 import tempfile
 import threading
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class States:
         self._folder = storage.path(checkpoint)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._upload: threading.Thread | None = None
+        self._shard: Path | None = None
         self._failure: StorageError | None = None
 
     def metrics(self) -> Path:
@@ -74,9 +75,17 @@ class States:
         if engine.global_rank == 0:
             self._storage.publish(f"{self._checkpoint}/metrics.jsonl")
         if engine.world_size > 1:
-            with tempfile.TemporaryDirectory(dir=self._folder, prefix=".shard-") as shard:
-                _save(engine, shard, state)
-                ray.train.report({"step": state.step}, checkpoint=ray.train.Checkpoint.from_directory(shard))
+            while self._shard and self._shard.exists():
+                time.sleep(0.1)  # so that no more than one waits on the disk, however slow the storage is
+            self._shard = Path(tempfile.mkdtemp(dir=self._folder, prefix=".shard-"))
+            _save(engine, str(self._shard), state)
+            ray.train.report(
+                {"step": state.step},
+                checkpoint=ray.train.Checkpoint.from_directory(self._shard),
+                # Ray removes the folder when it is uploaded, and ends the training if it cannot be.
+                checkpoint_upload_mode=ray.train.CheckpointUploadMode.ASYNC,
+                delete_local_checkpoint_after_upload=True,
+            )
             if engine.global_rank == 0 and self._worse(state):
                 ray.train.get_all_reported_checkpoints()  # returns when Ray Train would resume from this state
                 self._forget_worse(state)
