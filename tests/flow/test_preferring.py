@@ -39,7 +39,8 @@ def curated(run: Run) -> None:
         curate(run, round_, quiet())
 
 
-@pytest.mark.parametrize("examples", [True, pytest.param(False, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("examples", [True, False])
 def test_pairs_are_learned_before_the_examples_or_alone_where_there_are_none(tmp_path: Path, examples: bool) -> None:
     tree: dict[str, Any] = {
         "name": "t",

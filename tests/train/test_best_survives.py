@@ -18,7 +18,7 @@ from pad_ray.train.held_out import is_held_out
 from pad_ray.train.launch import TrainJob, train
 from pad_ray.train.progress import TrainProgress, read_metrics
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 SETTINGS = {"validation": 0.3, "validate_every": 2.0, "patience": 3, "checkpoint_s": 1, "tracking": []}
 

@@ -54,7 +54,7 @@ def test_the_newest_state_counts_whoever_saved_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "stage", "precision"),
     [
-        (1, 2, 2, "fp32"),
+        pytest.param(1, 2, 2, "fp32", marks=pytest.mark.long),
         (2, 1, 1, "fp32"),
         pytest.param(1, 2, 3, "fp32", marks=pytest.mark.long),
         pytest.param(2, 1, 3, "bf16", marks=pytest.mark.long),

@@ -70,6 +70,7 @@ def command(job: TrainJob) -> list[str]:
     return [sys.executable, "-c", DRIVER, str(pickled)]
 
 
+@pytest.mark.long
 def test_a_run_killed_in_training_goes_on_from_its_last_state(make_job: MakeJob) -> None:
     job = make_job(epochs=60, settings={"checkpoint_s": 0.5})
     driver = subprocess.Popen(command(job))
