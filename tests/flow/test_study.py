@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -42,7 +43,8 @@ STUDY: dict[str, Any] = {
 
 def start(file: Path, folder: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "pad_ray.cli", "study", str(file), "--run-dir", str(folder)]
-    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    patient = {**os.environ, "RAY_raylet_start_wait_time_s": "200"}  # whatever else the machine is doing
+    return subprocess.Popen(command, text=True, env=patient, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def kill_when(process: subprocess.Popen[str], reached: Callable[[], bool]) -> None:
