@@ -95,12 +95,15 @@ def ours(model: Any, job: TrainJob, encoded: tuple[Encoded, ...], course: Plan) 
 
 def bare(model: Any, job: TrainJob, encoded: tuple[Encoded, ...], course: Plan) -> float:
     """Seconds of the same steps, in the shortest PyTorch that does them."""
+    from pad_ray.train.model import mixed_precision
+
     optimizer = torch.optim.AdamW(model.parameters(), lr=job.lr, weight_decay=0.0, fused=True)
     model.train()
+    mixed = mixed_precision(job.settings.precision, "cpu")
     started = time.monotonic()
     for ((micro,),) in course.steps:
         ids, labels = padded(encoded, micro)
-        with torch.autocast("cpu", torch.bfloat16, enabled=job.settings.precision == "auto"):
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
             loss = model(input_ids=ids, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), job.settings.max_grad_norm)
@@ -118,6 +121,8 @@ def trl(model: Any, job: TrainJob, encoded: tuple[Encoded, ...], course: Plan) -
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
+    from pad_ray.train.model import mixed_precision
+
     words = Tokenizer(WordLevel({"<pad>": 0, "<eos>": 1, "<unk>": 2}, unk_token="<unk>"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>")
     mask = [[0] * row.prompt + [1] * row.completion for row in encoded]
@@ -129,7 +134,7 @@ def trl(model: Any, job: TrainJob, encoded: tuple[Encoded, ...], course: Plan) -
         learning_rate=job.lr,
         max_length=None,
         gradient_checkpointing=False,
-        bf16=job.settings.precision == "auto",
+        bf16=mixed_precision(job.settings.precision, "cpu"),
         use_cpu=True,
         save_strategy="no",
         report_to="none",

@@ -165,10 +165,13 @@ class Recipe(Section):
         unused = [f"teacher.{key}" for key in IGNORED[teacher.kind] if getattr(teacher, key) != getattr(usual, key)]
         if "operators" in refine.model_fields_set and not refine.injected:
             unused.append("refine.operators")
-        if refine.preference and not refine.rounds:
+        learns = refine.rounds and refine.fresh
+        if refine.preference and not learns:
             unused.append("refine.preference")
-        if distill := self.train.distill:
-            keys = NOT_DISTILLED[distill.kind]
+        if (distill := self.train.distill) and distill.teacher == "self" and not refine.rounds:
+            unused.append("train.distill")
+        elif distill:
+            keys = [*NOT_DISTILLED[distill.kind], *([] if learns else ["on_policy"])]
             unused += [f"train.distill.{key}" for key in keys if getattr(distill, key) != getattr(type(distill)(), key)]
         return unused
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -105,6 +105,8 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     node = tree
     for key in parents:
         child = node.setdefault(key, {})
+        if child is True or child is None:
+            child = node[key] = {}  # a section that was switched on, or is not there yet
         if not isinstance(child, dict):
             raise RecipeError(f"the override {override!r} goes into {key!r}, which is a value, not a section.")
         node = child  # pyright: ignore[reportUnknownVariableType]
@@ -166,7 +168,8 @@ def _keys_of(parents: Sequence[str], root: type[BaseModel]) -> list[str]:
     model: Any = root
     for key in parents:
         field = model.model_fields.get(key) if hasattr(model, "model_fields") else None
-        model = field.annotation if field else None
+        kinds = [field.annotation, *get_args(field.annotation)] if field else []
+        model = next((kind for kind in kinds if hasattr(kind, "model_fields")), None)
     return list(model.model_fields) if hasattr(model, "model_fields") else []
 
 

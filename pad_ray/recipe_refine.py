@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from pad_ray.recipe_teacher import Section
+from pad_ray.recipe_teacher import Section, Switch
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -88,7 +88,7 @@ class Refine(Section):
     """Let the student write programs and learn from them. false: a round trains on the earlier examples once more."""
     seed: int = Field(default=0, ge=0)
     """Another draw of what a round does after sampling: which errors are injected, what is replayed, in which order."""
-    preference: Preference | None = None
+    preference: Annotated[Preference | None, Switch] = None
     """Before the round's examples the student learns from pairs: a verified program and one of its own that failed at
     the same question; null: it does not."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from pad_ray.recipe_teacher import Section
+from pad_ray.recipe_teacher import Section, Switch
 
 
 class Lora(Section):
@@ -32,17 +32,11 @@ class Student(Section):
     """random: take only the shape and the tokenizer from the folder, draw fresh weights."""
     license: str = ""
     """Its licence, for the model card; empty: what the base model itself says."""
-    lora: Lora | None = None
+    lora: Annotated[Lora | None, Switch] = None
     """Train adapters beside the weights instead of the weights; true takes the defaults. null: all weights."""
-
     chat: bool = False
     """Wrap every prompt in the chat template of the model's tokenizer, in training and in decoding, as a turn of the
     user; false: the plain text."""
-
-    @field_validator("lora", mode="before")
-    @classmethod
-    def _yes_or_no(cls, value: Any) -> Any:
-        return (Lora() if value else None) if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _something_to_adapt(self) -> Self:

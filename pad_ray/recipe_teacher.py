@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 ENDPOINT_KEYS = (
     "base_url",
@@ -51,6 +51,16 @@ class Section(BaseModel):
     """A group of recipe keys; unknown ones are refused, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def _defaults(value: Any) -> Any:
+    if value is True:
+        return {}
+    return None if value is False else value
+
+
+Switch = BeforeValidator(_defaults)
+"""Of a section that may be null: `true` takes its defaults, `false` is null."""
 
 
 class Member(Section):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from pad_ray.recipe_distill import Distill
-from pad_ray.recipe_teacher import Section
+from pad_ray.recipe_teacher import Section, Switch
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -24,6 +24,19 @@ class Curriculum(Section):
     """Solved questions like it that stand before a question in the first stage."""
     knowledge: bool = True
     """Whether the facts of a question, where it has some, stand before it too; at each stage fewer of their tokens."""
+
+    @model_validator(mode="after")
+    def _some_help(self) -> Self:
+        if not self.exemplars and not self.knowledge:
+            raise ValueError(
+                "train.curriculum: with exemplars 0 and knowledge off there is no help in any stage; leave it out, or"
+                " give some"
+            )
+        return self
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 class Train(Section):
@@ -78,11 +91,11 @@ class Train(Section):
     patience: int | None = Field(default=None, ge=1)
     """Stop after this many measurements in a row without a lower loss, and export the student as it was at the lowest;
     null: train to the end and export the last. Needs validation."""
-    curriculum: Curriculum | None = None
+    curriculum: Annotated[Curriculum | None, Switch] = None
     """Help for the questions of round 0 that shrinks while the student trains; null: none."""
-    distill: Distill | None = None
+    distill: Annotated[Distill | None, Switch] = None
     """A teacher to whose probabilities the student is drawn while it trains on examples; null: none."""
-    tracking: list[Tracker] = Field(default=["tensorboard"])
+    tracking: Annotated[list[Tracker], BeforeValidator(_listed)] = Field(default=["tensorboard"])
     """Where the curves go besides metrics.jsonl: tensorboard (event files in the run), mlflow, wandb (if installed)."""
 
     @property

@@ -67,14 +67,14 @@ class TransformersEngine:
         if self.device == "cpu" and not self._small and multiplies_bf16("cpu"):
             model = model.to(torch.bfloat16)
         self._model = model.to(self.device).eval()
-        self._chatting = is_chatting(self.student_dir)
+        self.learned_chat = self.wraps = is_chatting(self.student_dir)
         self._stops = _stop_ids(self._tokenizer, model)
         self._context: int | None = getattr(model.config, "max_position_embeddings", None)
 
     @property
     def chats(self) -> bool:
         """Whether it is to be asked in a chat: its tokenizer has a template, and it wraps no prompt by itself."""
-        return self._tokenizer.chat_template is not None and not self._chatting
+        return self._tokenizer.chat_template is not None and not self.wraps
 
     def chat(self, messages: Sequence[Message]) -> str:
         """The prompt a chat model is asked with, up to where its reply begins; for models that `chats`."""
@@ -103,7 +103,7 @@ class TransformersEngine:
         streams = draws(seed, len(prompts))
         rows: list[Row] = []
         for index, prompt in enumerate(prompts):
-            ids = self._ids(chat_prompt(self._tokenizer, prompt) if self._chatting else prompt)
+            ids = self._ids(chat_prompt(self._tokenizer, prompt) if self.wraps else prompt)
             if not ids:
                 raise ValueError(f"prompts[{index}] is empty, and this model's tokenizer adds nothing to start from.")
             rows.append(Row(ids, self._limit(len(ids), max_tokens), streams[index]))

@@ -68,6 +68,8 @@ class EvaluateJob:
     """Take only this many problems (the first ones)."""
     student_name: str = ""
     """What summary.json calls the student; empty: its folder."""
+    probe: bool = False
+    """Ask a trained student just as the untrained one is asked, whatever form it has learned."""
     problems_name: str = ""
     """What summary.json calls the problems; empty: their file."""
     dropped: Mapping[str, int] | None = None
@@ -207,7 +209,7 @@ def _evaluate_here(pending: list[tuple[EvaluateJob, list[Problem]]]) -> Iterator
 
 def _sitting(job: EvaluateJob) -> tuple[Any, ...]:
     """Jobs that are alike in this go through the student together: large batches take far less time a row."""
-    return job.prompt, job.exemplars, job.decode, job.sandbox, job.match
+    return job.prompt, job.exemplars, job.decode, job.sandbox, job.match, job.probe
 
 
 def _answer(
@@ -219,7 +221,8 @@ def _answer(
     # Batches of like size: a last one of a few rows would take nearly as long as a full one.
     size = -(-len(rows) // -(-len(rows) // first.decode.batch_size))
     engine.batch_size = size * (first.decode.samples if first.decode.kind == "vote" else 1)
-    way = asking(engine, first.prompt, first.exemplars, trained=trained)
+    engine.wraps = engine.learned_chat and not first.probe
+    way = asking(engine, first.prompt, first.exemplars, trained=trained and not first.probe)
     rounded = first.match == "rounded"
     answers: list[list[GradedAnswer]] = [[] for _ in jobs]
     seconds = [0.0] * len(jobs)

@@ -129,6 +129,7 @@ def jobs_of(run: Run, round_: int) -> list[EvaluateJob]:
             limit=run.sizes.questions if run.sizes else None,
             student_name=f"round {round_}" if trained else f"untrained {recipe.student.model}",
             problems_name=place.removeprefix("eval/"),
+            probe=place.startswith("probe/"),
         )
         for prompt in prompts
         for place, out in _measured(recipe, round_, prompt)

@@ -156,3 +156,34 @@ def test_a_missing_price_can_come_from_the_command_line_and_a_run_goes_on_with_a
     assert len({recipe.hash() for recipe in recipes}) == 1
     assert recipes[0].ignored() == []
     assert parse_recipe(tree(teacher={"price": "unknown_ok"})).ignored() == ["teacher.price"]
+
+
+@pytest.mark.parametrize("key", ["student.lora", "train.curriculum", "train.distill", "refine.preference"])
+def test_an_optional_section_is_switched_on_by_true_and_a_key_of_it(key: str) -> None:
+    section, name = key.split(".")
+    more = {"model": "m"} if section == "student" else {}
+
+    def with_value(value: Any) -> Any:
+        return getattr(getattr(parse_recipe(tree(**{section: {name: value, **more}})), section), name)
+
+    assert with_value(True) == with_value({}) is not None
+    assert with_value(False) is None
+    with pytest.raises(RecipeError, match="did you mean"):
+        with_value({"rankk": 1, "stagess": 2, "nucleuss": 1, "betaa": 1})
+
+
+def test_overrides_reach_into_a_section_that_is_switched_on() -> None:
+    recipe = load_recipe("quick", ["student.init=pretrained", "student.lora=true", "student.lora.rank=3"])
+    assert recipe.student.lora and recipe.student.lora.rank == 3
+    assert load_recipe("quick", ["train.curriculum.stages=3"]).train.curriculum
+    assert load_recipe("quick", ["train.tracking=mlflow"]).train.tracking == ["mlflow"]
+
+
+def test_keys_of_rounds_that_learn_nothing_new_are_told_to_be_unused() -> None:
+    for refine in ({"rounds": 0}, {"fresh": False}):
+        assert "refine.preference" in parse_recipe(tree(refine={"preference": True, **refine})).ignored()
+    gkd = {"kind": "gkd", "teacher": "somewhere", "on_policy": 0.2}
+    assert "train.distill.on_policy" in parse_recipe(tree(train={"distill": gkd}, refine={"rounds": 0})).ignored()
+    assert "train.distill" in parse_recipe(tree(train={"distill": True}, refine={"rounds": 0})).ignored()
+    with pytest.raises(RecipeError, match=r"train\.curriculum: with exemplars 0 and knowledge off"):
+        parse_recipe(tree(train={"curriculum": {"exemplars": 0, "knowledge": False}}))
