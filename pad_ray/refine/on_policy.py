@@ -7,7 +7,7 @@ The gold answer itself is never shown.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 
 from pad_ray.outcomes import Outcome
@@ -37,7 +37,35 @@ def repairs(
     dropped: Counter[str],
 ) -> list[Example]:
     """Repair examples from failures whose problem has a verified program; the others are counted in `dropped`."""
-    made: list[Example] = []
+    return [
+        Example(
+            example_id=f"{verdict.sample_id}!repair",
+            task="repair",
+            thought=thought,
+            prompt=THOUGHTS[thought].repair_prompt(
+                problem.question, verdict.program, FEEDBACK[verdict.outcome].format(detail=verdict.detail)
+            ),
+            completion=nearest(verdict.program, programs),
+            problem_id=problem.problem_id,
+            origin="student",
+            round=round_,
+            source=problem.source,
+        )
+        for problem, verdict, programs in usable(failures, verified, max_per_problem, max_chars, dropped)
+    ]
+
+
+def usable(
+    failures: Iterable[tuple[Problem, Verdict]],
+    verified: Mapping[str, Sequence[str]],
+    max_per_problem: int,
+    max_chars: int,
+    dropped: Counter[str],
+) -> Iterator[tuple[Problem, Verdict, Sequence[str]]]:
+    """The failures something can be learned from, with the verified programs of their problem, in their order.
+
+    The others are counted in `dropped` by reason.
+    """
     per_problem = Counter[str]()
     seen: set[tuple[str, str]] = set()
     for problem, verdict in failures:
@@ -56,21 +84,7 @@ def repairs(
         else:
             seen.add(key)
             per_problem[problem.problem_id] += 1
-            error = FEEDBACK[verdict.outcome].format(detail=verdict.detail)
-            made.append(
-                Example(
-                    example_id=f"{verdict.sample_id}!repair",
-                    task="repair",
-                    thought=thought,
-                    prompt=THOUGHTS[thought].repair_prompt(problem.question, verdict.program, error),
-                    completion=nearest(verdict.program, programs),
-                    problem_id=problem.problem_id,
-                    origin="student",
-                    round=round_,
-                    source=problem.source,
-                )
-            )
-    return made
+            yield problem, verdict, programs
 
 
 def nearest(program: str, verified: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from pad_ray.records import Pair, Problem, Verdict
-from pad_ray.refine.on_policy import FEEDBACK
+from pad_ray.refine.on_policy import usable
 from pad_ray.thoughts import THOUGHTS
 
 
@@ -29,34 +29,19 @@ def pairs(
     them. What counts as a failure is what also counts for a repair.
     """
     made: list[Pair] = []
-    per_problem = Counter[str]()
-    seen: set[tuple[str, str]] = set()
-    for problem, verdict in failures:
-        key = (problem.problem_id, verdict.program)
-        programs = taught.get(problem.problem_id, ())
-        if verdict.outcome not in FEEDBACK or not verdict.program.strip():
-            dropped["failure_without_program"] += 1
-        elif not programs:
-            dropped["failure_without_verified_program"] += 1
-        elif len(verdict.program) > max_chars:
-            dropped["too_long"] += 1
-        elif key in seen:
-            dropped["duplicate_failure"] += 1
-        elif per_problem[problem.problem_id] >= max_per_problem:
-            dropped["over_cap"] += 1
-        else:
-            seen.add(key)
-            made.append(
-                Pair(
-                    pair_id=f"{verdict.sample_id}!pair",
-                    thought=thought,
-                    prompt=THOUGHTS[thought].student_prompt(problem.question),
-                    chosen=programs[per_problem[problem.problem_id] % len(programs)],
-                    rejected=verdict.program,
-                    problem_id=problem.problem_id,
-                    round=round_,
-                    source=problem.source,
-                )
+    turns = Counter[str]()
+    for problem, verdict, programs in usable(failures, taught, max_per_problem, max_chars, dropped):
+        made.append(
+            Pair(
+                pair_id=f"{verdict.sample_id}!pair",
+                thought=thought,
+                prompt=THOUGHTS[thought].student_prompt(problem.question),
+                chosen=programs[turns[problem.problem_id] % len(programs)],
+                rejected=verdict.program,
+                problem_id=problem.problem_id,
+                round=round_,
+                source=problem.source,
             )
-            per_problem[problem.problem_id] += 1
+        )
+        turns[problem.problem_id] += 1
     return made
