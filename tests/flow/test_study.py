@@ -18,7 +18,7 @@ import yaml
 from pad_ray.records import Example
 from pad_ray.storage import Storage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 STUDY: dict[str, Any] = {
     "name": "small",
