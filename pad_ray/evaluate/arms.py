@@ -149,15 +149,17 @@ def _training(storage: Storage, last: int) -> dict[str, Any]:
     total = Counter[str]()
     for round_ in range(1, last + 1):
         stage = manifest.find(round_, "train") if manifest else None
-        summary = read_json(storage, f"round-{round_}/checkpoint/summary.json")
-        if stage is None or not summary:
+        if stage is None or "skipped" in stage.counts:
             continue  # nothing new to learn, no training
         by_task.update(stage.counts["by_task"])
         by_origin.update(stage.counts["by_origin"])
-        for key in ("steps", "tokens", "seconds", "examples", "dropped_too_long"):
-            total[key] += summary[key]
+        for training in ("preference", "checkpoint"):
+            summary = read_json(storage, f"round-{round_}/{training}/summary.json")
+            total["steps_on_pairs"] += summary.get("steps", 0) if training == "preference" else 0
+            for key in ("steps", "tokens", "seconds", "examples", "pairs", "dropped_too_long"):
+                total[key] += summary.get(key, 0)
     return {
-        **{key: total[key] for key in ("steps", "tokens", "examples", "dropped_too_long")},
+        **{key: total[key] for key in ("steps", "steps_on_pairs", "tokens", "examples", "pairs", "dropped_too_long")},
         "seconds": round(float(total["seconds"]), 1),
         "by_task": dict(by_task),
         "by_origin": dict(by_origin),

@@ -78,14 +78,24 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
 
 def method_sentences(results: Mapping[str, Any]) -> list[str]:
     """How the arms were kept comparable, and what the intervals cover."""
-    steps = sorted({run["steps"] for arm in results["arms"] for run in arm["training"]})
-    even = (
-        f"Every arm took {steps[0]:,} optimizer steps after round 0. That is equal work, not equally many tokens of"
-        " programs: the prompt of a repair is long, and nothing is learned from a prompt."
-        if len(steps) == 1
-        else "The arms did not take equally many optimizer steps after round 0 (see the table), so what differs between"
-        " them is also how long they trained."
-    )
+    trainings = [run for arm in results["arms"] for run in arm["training"]]
+    steps = sorted({run["steps"] for run in trainings})
+    if len(steps) != 1:
+        even = (
+            "The arms did not take equally many optimizer steps after round 0 (see the table), so what differs between"
+            " them is also how long they trained."
+        )
+    elif any(run["steps_on_pairs"] for run in trainings):
+        even = (
+            f"Every arm took {steps[0]:,} optimizer steps after round 0, some of them on pairs (see the table). That is"
+            " not equal work: pairs are learned with another objective and another learning rate, and are also read"
+            " once before the first step."
+        )
+    else:
+        even = (
+            f"Every arm took {steps[0]:,} optimizer steps after round 0. That is equal work, not equally many tokens of"
+            " programs: the prompt of a repair is long, and nothing is learned from a prompt."
+        )
     seeds = results["seeds"]
     if len(seeds) == 1:
         covers = (
@@ -159,8 +169,12 @@ def _mark(row: Mapping[str, Any] | None) -> Any:
 
 def _training(runs: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
     """Steps, completion tokens and examples of an arm, of every seed where they differ."""
-    examples = [", ".join([f"{run['examples']:,}", *origins(run)]) for run in runs]
-    return _all(f"{run['steps']:,}" for run in runs), _all(f"{run['tokens']:,}" for run in runs), _all(examples)
+    examples = [", ".join([f"{run['examples']:,}", *origins(run), *_pairs(run)]) for run in runs]
+    return _all(wording.steps(run) for run in runs), _all(f"{run['tokens']:,}" for run in runs), _all(examples)
+
+
+def _pairs(run: Mapping[str, Any]) -> list[str]:
+    return [f"{run['pairs']:,} pairs"] if run["pairs"] else []
 
 
 def origins(run: Mapping[str, Any]) -> list[str]:
@@ -198,6 +212,7 @@ def _template(name: str) -> Template:
         points_interval=wording.points_interval,
         counted=wording.counted,
         duration=wording.duration,
+        steps=wording.steps,
         p_value=lambda p: "–" if p is None else wording.p_value(p),
     )
     return environment.get_template(name)

@@ -36,6 +36,8 @@ def test_the_studies_that_ship_are_whole_and_equally_long_in_every_arm() -> None
         ({"all": {}, "b": {"same_steps_as": "b"}}, ["'b'", "all"]),
         ({"all": {}, "b": {"same_steps_as": "all", "overrides": {"refine.steps": 3}}}, ["'b'", "twice"]),
         ({"all": {}, "b": {"same_steps_as": "all", "overrides": {"refine.rounds": 2}}}, ["'b'", "refine.rounds"]),
+        ({"all": {}, "b": {"same_steps_as": "all", "overrides": {"refine.preference": {}}}}, ["'b' has", "pairs"]),
+        ({"all": {"overrides": {"refine.preference": {}}}, "b": {"same_steps_as": "all"}}, ["'all' has", "pairs"]),
         ({"b": {}}, ["'all'", "no arm"]),
     ],
 )
