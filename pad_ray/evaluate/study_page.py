@@ -106,8 +106,9 @@ def method_sentences(results: Mapping[str, Any]) -> list[str]:
         covers = (
             f"{len(seeds)} seeds: an arm's answers to a question are averaged over the seeds first, because they are"
             " not independent questions; the intervals are a percentile bootstrap over questions"
-            f" ({RESAMPLES:,} draws). They cover the choice of questions, and of training only what the seeds average"
-            " out."
+            f" ({RESAMPLES:,} draws). Where the averages are alike on all questions it has no width, and Wilson's and"
+            " Newcombe's, as of one answer per question, stand instead. They cover the choice of questions, and of"
+            " training only what the seeds average out."
         )
     return [
         "All arms go on from the same student of round 0 and answer the same questions.",

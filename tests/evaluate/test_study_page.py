@@ -100,6 +100,17 @@ def test_an_arm_with_only_pairs_took_their_steps(study: Study, root: Storage) ->
     assert (training["steps"], training["steps_on_pairs"]) == (8, 8)
 
 
+def test_an_interval_is_around_the_mean_of_seeds_that_disagree_alike_on_all_questions() -> None:
+    seeds = [answers(0, 30), answers(0, 30), answers(30, 30)]
+    row = accuracies(seeds)[0]
+    assert row["ci95"] == list(wilson(10, 30))
+    for start, goal in ((seeds, [answers(30, 30)] * 3), ([answers(0, 30)], seeds), (seeds, seeds)):
+        change = compared(start, goal)[0]
+        low, high = change["ci95"]
+        assert low < change["difference"] <= high
+        assert (low > 0) == (start is not goal)
+
+
 def test_suites_are_also_taken_together() -> None:
     both = answers(10, 40) | answers(5, 20, "two")
     assert [(row["suite"], row["n"], row["correct"]) for row in accuracies([both])] == [
