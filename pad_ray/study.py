@@ -8,18 +8,15 @@ does, and nothing here remembers anything but what lies in the folders.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from pad_ray.errors import RecipeError
 from pad_ray.evaluate.card import write_cards
 from pad_ray.evaluate.report import write_report
 from pad_ray.evaluate.study_page import write_pages
+from pad_ray.flow.adopting import adopt
 from pad_ray.flow.progress import Reporter
-from pad_ray.flow.students import bring_base_student, link_or_copy, student_of
+from pad_ray.flow.students import bring_base_student
 from pad_ray.manifest import load_manifest
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import with_keys
@@ -30,8 +27,6 @@ from pad_ray.study_file import SAMPLING, Study, shares_sampling
 
 SHARED = "shared"
 """Run folder of what all arms share, in the folder of the study."""
-_NOUNS = ("requests", "samples", "verdicts", "examples", "checkpoint")
-"""What the stages of a round keep their files in, beside its students and evaluations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,51 +134,6 @@ def _make_arm(bound: StudyRun, task: Task, reporter: Reporter) -> None:
         distill(run, reporter)
         _forget_states(run)
     _describe(bound.storage.uri(task.folder))
-
-
-def adopt(run: Run, shared: Storage, *, sampling: bool) -> None:
-    """Make the finished stages of a shared run those of this one: round 0, and with `sampling` the programs of round 1.
-
-    The manifest is written last: killed before, the next call does it again.
-    """
-    manifest = load_manifest(shared)
-    stages = [
-        stage.model_copy(update={"new": 0, "reused": stage.new + stage.reused})
-        for stage in (manifest.stages if manifest else ())
-        if stage.round < 1 or (sampling and run.is_fresh(1))
-    ]
-    rounds = max((stage.round for stage in stages), default=0)
-    for folder in _folders(run.recipe, rounds):
-        for name in shared.names(folder, ""):
-            if not Path(name).name.startswith("."):
-                run.storage.write(name, shared.read(name))
-    student = f"{student_of(run, 0)}"
-    _share(shared.fetch(student), run.storage.path(student))
-    run.storage.publish(student)
-    run.manifest.stages = stages
-    run.manifest.facts.update({} if manifest is None else manifest.facts)
-    run.save()
-
-
-def _folders(recipe: Recipe, rounds: int) -> Iterator[str]:
-    """Every folder whose own files the shared stages wrote."""
-    yield from ("problems", "problems/train", "problems/eval")
-    yield from (f"augment/{noun}" for noun in _NOUNS)
-    for round_ in range(rounds + 1):
-        yield from (f"round-{round_}/{noun}" for noun in _NOUNS)
-    for suite in recipe.problems.eval:
-        yield f"round-0/eval/{suite}"
-        yield from (f"base/eval/{suite}/{prompt}" for prompt in recipe.evaluate.baselines)
-
-
-def _share(source: Path, target: Path) -> None:
-    """Give a folder of large files a second name: exported students are replaced whole, never changed in place."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".sharing-", dir=target.parent) as work:
-        made = Path(work) / "student"
-        shutil.copytree(source, made, copy_function=link_or_copy)
-        shutil.rmtree(target, ignore_errors=True)
-        made.rename(target)
 
 
 def _forget_states(run: Run) -> None:
