@@ -8,6 +8,7 @@ does, and nothing here remembers anything but what lies in the folders.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 
 from pad_ray.errors import RecipeError
@@ -21,9 +22,9 @@ from pad_ray.manifest import load_manifest
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import with_keys
 from pad_ray.refine.rounds import distill, gather, learn
-from pad_ray.run import Run, open_run
+from pad_ray.run import Run, begun_recipe, open_run
 from pad_ray.storage import Storage
-from pad_ray.study_file import SAMPLING, Study, shares_sampling
+from pad_ray.study_file import SAMPLING, Study, sampling_of, shares_sampling
 
 SHARED = "shared"
 """Run folder of what all arms share, in the folder of the study."""
@@ -48,13 +49,17 @@ class StudyRun:
     def __init__(self, study: Study, origin: str, storage: Storage) -> None:
         self.study, self.origin, self.storage = study, origin, storage
         self.base = study.base(origin)
-        arms = {arm: study.recipe_of(self.base, arm, study.seeds[0], origin) for arm in study.arms}
-        self.sampling = shares_sampling(arms)
-        """Whether the programs of the shared student are shared as well."""
-        like = next((recipe for recipe in arms.values() if recipe.refine.fresh), self.base)
-        # Nothing else of `refine` touches what is shared, so arms may change or be added afterwards.
-        wanted = {key: getattr(like.refine, key) for key in SAMPLING if self.sampling}
-        self.shared = with_keys(self.base, {"name": f"{study.name}-shared", "refine": wanted}, origin)
+        arms = [study.recipe_of(self.base, arm, study.seeds[0], origin) for arm in study.arms]
+        # Nothing else of `refine` touches what is shared, and this stays, so arms may change or be added afterwards.
+        begun = begun_recipe(self.at(SHARED))
+        like = [begun] if begun else [one for one in arms if one.refine.fresh] or [self.base]
+        [(values, _)] = Counter(map(sampling_of, like)).most_common(1)
+        refine = dict(zip(SAMPLING, values, strict=True))
+        self.shared = with_keys(self.base, {"name": f"{study.name}-shared", "refine": refine}, origin)
+        self.sharing = [
+            one for one, recipe in zip(study.arms, arms, strict=True) if shares_sampling(self.shared, recipe)
+        ]
+        """The arms that the programs of the shared student are for."""
 
     def tasks(self) -> list[Task]:
         """Every arm with every seed, those that others follow first."""
@@ -99,7 +104,7 @@ def run_study(bound: StudyRun, reporter: Reporter) -> None:
     if all(bound.finished(task) for task in tasks):
         return
     bound.storage.write("study.yaml", bound.study.to_yaml().encode())
-    reporter.say(f"shared by all {len(bound.study.arms)} arms: {_what(bound)}")
+    reporter.say(f"shared by {_what(bound)}")
     _make_shared(bound, reporter)
     for number, task in enumerate(tasks, start=1):
         where = f"arm {number} of {len(tasks)}: {task.arm}, seed {task.seed}"
@@ -112,7 +117,9 @@ def run_study(bound: StudyRun, reporter: Reporter) -> None:
 
 
 def _what(bound: StudyRun) -> str:
-    return "round 0 and the programs of its student" if bound.sampling else "round 0"
+    arms, sharing = len(bound.study.arms), len(bound.sharing)
+    programs = f"; by {sharing} of them: the programs of its student" if sharing else ""
+    return f"all {arms} arms: round 0{programs}"
 
 
 def _make_shared(bound: StudyRun, reporter: Reporter) -> None:
@@ -121,7 +128,7 @@ def _make_shared(bound: StudyRun, reporter: Reporter) -> None:
             bring_base_student(run, lambda sentence: reporter.say(f"  {sentence}"))
         gather(run, 0, reporter)
         learn(run, 0, reporter)
-        if bound.sampling:
+        if bound.sharing:
             gather(run, 1, reporter)
         _forget_states(run)
     _describe(bound.storage.uri(SHARED))
@@ -130,7 +137,7 @@ def _make_shared(bound: StudyRun, reporter: Reporter) -> None:
 def _make_arm(bound: StudyRun, task: Task, reporter: Reporter) -> None:
     with open_run(bound.recipe(task), bound.storage.uri(task.folder)) as run:
         if not run.done(0, "evaluate"):
-            adopt(run, bound.at(SHARED), sampling=bound.sampling)
+            adopt(run, bound.at(SHARED), sampling=task.arm in bound.sharing)
         distill(run, reporter)
         _forget_states(run)
     _describe(bound.storage.uri(task.folder))

@@ -6,7 +6,6 @@ else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from pad_ray.recipe_file import explain, load_recipe, with_keys
 from pad_ray.recipe_teacher import Section
 
 SAMPLING = ("samples", "temperature", "max_tokens", "limit")
-"""The keys of `refine` that decide what the student writes; where arms agree in them, its programs are shared too."""
+"""The keys of `refine` that decide what the student writes."""
 
 
 class Arm(Section):
@@ -112,12 +111,14 @@ def parse_study(tree: Any, origin: str) -> Study:
     return study
 
 
-def shares_sampling(recipes: Mapping[str, Recipe]) -> bool:
-    """Whether the arms that sample want the same programs of the shared student."""
-    wanted = {
-        tuple(getattr(recipe.refine, key) for key in SAMPLING) for recipe in recipes.values() if recipe.refine.fresh
-    }
-    return len(wanted) == 1
+def sampling_of(recipe: Recipe) -> tuple[Any, ...]:
+    """The values of `SAMPLING`."""
+    return tuple(getattr(recipe.refine, key) for key in SAMPLING)
+
+
+def shares_sampling(shared: Recipe, arm: Recipe) -> bool:
+    """Whether an arm takes the programs that the shared student has written, instead of having others written."""
+    return arm.refine.fresh and sampling_of(arm) == sampling_of(shared)
 
 
 def _check_base(study: Study, base: Recipe, origin: str) -> None:
