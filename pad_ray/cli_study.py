@@ -38,8 +38,8 @@ def study(
     with Lease(storage), Reporter() as reporter:
         bound = StudyRun(found, file, storage)
         reporter.say(f"pad-ray: study {found.name} in {storage}, {len(found.arms)} arms")
-        if all(bound.finished(task) for task in bound.tasks()):
-            reporter.say("  nothing is left to do: all arms are finished")
+        if all(bound.settled(task) for task in bound.tasks()):
+            reporter.say("  nothing is left to do: all arms that can be made are finished")
         else:
             with connected(bound.base):
                 run_study(bound, reporter)

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 
-from pad_ray.errors import RecipeError
+from pad_ray.evaluate.arms import impossible
 from pad_ray.evaluate.card import write_cards
 from pad_ray.evaluate.report import write_report
 from pad_ray.evaluate.study_page import write_pages
@@ -73,35 +73,36 @@ class StudyRun:
     def finished(self, task: Task) -> bool:
         """Whether an arm is done, by the recipe that it has now."""
         followed = self.study.arms[task.arm].same_steps_as
-        if followed and not self.finished(Task(followed, task.seed)):
+        if followed and (not self.finished(Task(followed, task.seed)) or self.impossible(task)):
             return False
         manifest = load_manifest(self.at(task.folder))
         if manifest is None or manifest.state != "done":
             return False
         return manifest.recipe_hash == self.recipe(task).hash()
 
+    def impossible(self, task: Task) -> str:
+        """Why an arm cannot be made; empty where it can, or where that is not known yet."""
+        return impossible(self.study, self.storage, task.arm, task.seed)
+
+    def settled(self, task: Task) -> bool:
+        """Whether nothing is left to do for an arm: it is finished, or cannot be made."""
+        return self.finished(task) or bool(self.impossible(task))
+
     def recipe(self, task: Task) -> Recipe:
-        """The recipe of an arm; the one that it follows must be finished. Raises RecipeError."""
+        """The recipe of an arm; the one that it follows must be finished, with a step or more. Raises RecipeError."""
         followed = self.study.arms[task.arm].same_steps_as
-        steps = self._steps(Task(followed, task.seed), task) if followed else None
+        steps = self._steps(Task(followed, task.seed)) if followed else None
         return self.study.recipe_of(self.base, task.arm, task.seed, self.origin, steps)
 
-    def _steps(self, followed: Task, follower: Task) -> int:
-        storage, round_ = self.at(followed.folder), 1  # the only one of an arm that is followed
-        name = f"round-{round_}/checkpoint/summary.json"
-        if not storage.exists(name):
-            raise RecipeError(
-                f"arm {followed.arm!r} of {self.origin} found nothing new to learn and took no step, so"
-                f" {follower.arm!r} cannot take as many.",
-                hint="Give it more to learn from (refine.samples, refine.limit), or leave same_steps_as out.",
-            )
-        return int(json.loads(storage.read(name))["steps"])
+    def _steps(self, followed: Task) -> int:
+        round_ = 1  # the only one of an arm that is followed
+        return int(json.loads(self.at(followed.folder).read(f"round-{round_}/checkpoint/summary.json"))["steps"])
 
 
 def run_study(bound: StudyRun, reporter: Reporter) -> None:
     """Do whatever is not finished; Ray must be initialised. The pages are written after every arm."""
     tasks = bound.tasks()
-    if all(bound.finished(task) for task in tasks):
+    if all(bound.settled(task) for task in tasks):
         return
     bound.storage.write("study.yaml", bound.study.to_yaml().encode())
     reporter.say(f"shared by {_what(bound)}")
@@ -110,6 +111,9 @@ def run_study(bound: StudyRun, reporter: Reporter) -> None:
         where = f"arm {number} of {len(tasks)}: {task.arm}, seed {task.seed}"
         if bound.finished(task):
             reporter.say(f"{where} is finished")
+            continue
+        if why := bound.impossible(task):
+            reporter.say(f"{where} cannot be made: {why}")
             continue
         reporter.say(where)
         _make_arm(bound, task, reporter)

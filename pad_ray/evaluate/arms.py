@@ -56,6 +56,12 @@ def study_results(study: Study, storage: Storage) -> dict[str, Any]:
                 "training": [_training(run, round_) for run, round_ in zip(runs, last, strict=True)],
             }
         )
+    unmade = [
+        {"arm": arm, "seed": seed, "why": why}
+        for arm in study.arms
+        for seed in study.seeds
+        if arm not in rights and (why := impossible(study, storage, arm, seed))
+    ]
     differences = [
         {"arm": arm, "from": before, **row}
         for arm, mine in rights.items()
@@ -70,11 +76,25 @@ def study_results(study: Study, storage: Storage) -> dict[str, Any]:
         "recipe": study.recipe,
         "reference": study.reference,
         "seeds": study.seeds,
-        "missing": [arm for arm in study.arms if arm not in rights],
+        "missing": [arm for arm in study.arms if arm not in {*rights, *(one["arm"] for one in unmade)}],
+        "impossible": unmade,
         "start": accuracies([start]) if start else [],
         "arms": found,
         "differences": differences,
     }
+
+
+def impossible(study: Study, storage: Storage, arm: str, seed: int) -> str:
+    """Why an arm cannot be made: the one that it follows took no step. Empty where it can, or nobody knows yet."""
+    followed = study.arms[arm].same_steps_as
+    manifest = load_manifest(Storage(storage.uri(f"arms/{followed}-seed{seed}"))) if followed else None
+    stage = manifest.find(1, "train") if manifest and manifest.state == "done" else None
+    if stage is None or "skipped" not in stage.counts:
+        return ""
+    return (
+        f"arm {followed!r} found nothing new to learn and took no step, and same_steps_as asks for as many. Give"
+        f" {followed!r} more to learn from (refine.samples, refine.limit) in a new folder, or leave same_steps_as out."
+    )
 
 
 def accuracies(rights: Sequence[Rights]) -> list[dict[str, Any]]:

@@ -54,6 +54,10 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
     said = [
         f"Not finished, and left out below: {', '.join(results['missing'])}." for _ in range(1) if results["missing"]
     ]
+    said += [
+        f"{one['arm']!r} cannot be made with seed {one['seed']}, and is left out below: {one['why']}"
+        for one in results["impossible"]
+    ]
     for before in (results["reference"], ROUND_0):
         rows = _pooled(row for row in results["differences"] if row["from"] == before)
         if not rows:
@@ -138,6 +142,9 @@ def study_table(results: Mapping[str, Any]) -> Group:
             table.add_row(
                 Text(arm["arm"] if number == 0 else "", style="bold"), one["suite"], *_accuracy(one), *marks, *training
             )
+    for arm in dict.fromkeys(one["arm"] for one in results["impossible"]):
+        table.add_section()
+        table.add_row(Text(arm, style="bold"), "cannot be made")
     return Group(table, Text(), *(Text(said) for said in [*sentences(results), *method_sentences(results)]))
 
 

@@ -5,6 +5,7 @@ The stages themselves write nothing but their records and a state.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from pad_ray import study as studies
+from pad_ray.evaluate.study_page import study_table
 from pad_ray.flow.progress import Reporter
 from pad_ray.manifest import StageName
 from pad_ray.refine import rounds
@@ -19,6 +21,7 @@ from pad_ray.run import Run
 from pad_ray.storage import Storage
 from pad_ray.study import StudyRun, run_study
 from pad_ray.study_file import parse_study
+from pad_ray.terminal import console
 
 STATES = ("checkpoint/state", "checkpoint/ray", "preference/state", "preference/ray", "preference/student")
 
@@ -89,6 +92,26 @@ def test_an_arm_with_other_sampling_may_be_added_and_has_programs_of_its_own(
     asked.clear()
     make(bound(tmp_path, arms))
     assert asked == [], "an arm that samples as the first ones takes their programs"
+
+
+def test_an_arm_that_follows_one_without_a_step_is_left_out_and_the_others_are_made(tmp_path: Path) -> None:
+    nothing_new = {"overrides": {"refine.lr": 1.0}}
+    arms = {"all": nothing_new, "again": {"same_steps_as": "all"}, "b": {}, "as_b": {"same_steps_as": "b"}}
+    for _ in range(2):
+        study = bound(tmp_path, arms)
+        make(study)
+        assert all(study.settled(task) for task in study.tasks())
+        assert [task.arm for task in study.tasks() if study.finished(task)] == ["all", "b", "as_b"]
+    results = json.loads((tmp_path / "study.json").read_text())
+    assert results["missing"] == []
+    assert [(one["arm"], one["seed"]) for one in results["impossible"]] == [("again", 0)]
+    assert "'all' found nothing new" in results["impossible"][0]["why"]
+    assert "'again' cannot be made" in (tmp_path / "study.md").read_text()
+    assert "cannot be made" in (tmp_path / "study.html").read_text()
+    out = console()
+    with out.capture() as shown:
+        out.print(study_table(results))
+    assert shown.get().count("cannot be made") == 2, "in the table and below it"
 
 
 def test_what_most_arms_want_is_shared(tmp_path: Path, asked: list[tuple[str, int]]) -> None:
