@@ -22,12 +22,14 @@ from pad_ray.manifest import load_manifest
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import with_keys
 from pad_ray.refine.rounds import distill, gather, learn
-from pad_ray.run import Run, begun_recipe, open_run
+from pad_ray.run import begun_recipe, open_run
 from pad_ray.storage import Storage
 from pad_ray.study_file import SAMPLING, Study, sampling_of, shares_sampling
 
 SHARED = "shared"
 """Run folder of what all arms share, in the folder of the study."""
+_STATES = ("checkpoint/state", "checkpoint/ray", "preference/state", "preference/ray", "preference/student")
+"""What only a training that goes on needs, by the folder of its round; the last one is where its examples begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,12 @@ def run_study(bound: StudyRun, reporter: Reporter) -> None:
         write_pages(bound.study, bound.storage)
 
 
+def forget_states(bound: StudyRun) -> None:
+    """Delete the states of finished trainings that are still there, as where `pad-ray distill` finished an arm."""
+    for folder in (SHARED, *(task.folder for task in bound.tasks())):
+        _forget_states(bound.at(folder))
+
+
 def _what(bound: StudyRun) -> str:
     arms, sharing = len(bound.study.arms), len(bound.sharing)
     programs = f"; by {sharing} of them: the programs of its student" if sharing else ""
@@ -134,7 +142,7 @@ def _make_shared(bound: StudyRun, reporter: Reporter) -> None:
         learn(run, 0, reporter)
         if bound.sharing:
             gather(run, 1, reporter)
-        _forget_states(run)
+        _forget_states(run.storage)
     _describe(bound.storage.uri(SHARED))
 
 
@@ -143,16 +151,17 @@ def _make_arm(bound: StudyRun, task: Task, reporter: Reporter) -> None:
         if not run.done(0, "evaluate"):
             adopt(run, bound.at(SHARED), sampling=task.arm in bound.sharing)
         distill(run, reporter)
-        _forget_states(run)
+        _forget_states(run.storage)
     _describe(bound.storage.uri(task.folder))
 
 
-def _forget_states(run: Run) -> None:
+def _forget_states(storage: Storage) -> None:
     """Optimizer states of finished trainings are several times as large as the students; nobody resumes them."""
-    for round_ in range(run.recipe.refine.rounds + 1):
-        if run.done(round_, "train"):
-            for name in ("state", "ray"):
-                run.storage.delete(f"round-{round_}/checkpoint/{name}")
+    manifest = load_manifest(storage)
+    for stage in manifest.stages if manifest else ():
+        if stage.stage == "train" and stage.state == "done":
+            for name in _STATES:
+                storage.delete(f"round-{stage.round}/{name}")
 
 
 def _describe(root: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from pad_ray import cli_study
 from pad_ray import study as studies
 from pad_ray.evaluate.study_page import study_table
 from pad_ray.flow.progress import Reporter
@@ -64,6 +65,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
         stages(run, round_, "plan", "sample", "judge")
 
     def learn(run: Run, round_: int, reporter: Reporter) -> None:
+        if run.done(round_, "evaluate"):
+            return
         run.storage.write(f"round-{round_}/student/config.json", b"{}")
         run.storage.write(f"round-{round_}/checkpoint/summary.json", b'{"steps": 3}')
         for name in STATES:
@@ -112,6 +115,26 @@ def test_an_arm_that_follows_one_without_a_step_is_left_out_and_the_others_are_m
     with out.capture() as shown:
         out.print(study_table(results))
     assert shown.get().count("cannot be made") == 2, "in the table and below it"
+
+
+def test_the_states_of_finished_trainings_go_also_where_the_study_did_not_finish_the_arm_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def states() -> set[str]:
+        return {str(path.parent.relative_to(tmp_path)) for path in tmp_path.glob("**/weights")}
+
+    study = bound(tmp_path, {"all": {}})
+    make(study)
+    assert not states()
+    for name in STATES:
+        Storage(tmp_path / "arms/all-seed0").write(f"round-1/{name}/weights", b"w")
+    file = tmp_path / "t.yaml"
+    file.write_text(study.study.to_yaml())
+    monkeypatch.setattr(cli_study, "end_like_ctrl_c", lambda: None)
+    monkeypatch.setattr(cli_study, "connected", None)  # nothing is left to do that needs Ray
+    cli_study.study(str(file), str(tmp_path))
+    assert not states()
+    assert (tmp_path / "arms/all-seed0/round-1/student/config.json").exists()
 
 
 def test_what_most_arms_want_is_shared(tmp_path: Path, asked: list[tuple[str, int]]) -> None:
