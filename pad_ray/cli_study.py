@@ -27,7 +27,7 @@ def study(
     from pad_ray.flow.progress import Reporter
     from pad_ray.lease import Lease
     from pad_ray.storage import Storage
-    from pad_ray.study import StudyRun, run_study
+    from pad_ray.study import StudyRun, forget_states, run_study
     from pad_ray.study_file import load_study
 
     found = load_study(file)
@@ -38,8 +38,9 @@ def study(
     with Lease(storage), Reporter() as reporter:
         bound = StudyRun(found, file, storage)
         reporter.say(f"pad-ray: study {found.name} in {storage}, {len(found.arms)} arms")
-        if all(bound.finished(task) for task in bound.tasks()):
-            reporter.say("  nothing is left to do: all arms are finished")
+        forget_states(bound)
+        if all(bound.settled(task) for task in bound.tasks()):
+            reporter.say("  nothing is left to do: all arms that can be made are finished")
         else:
             with connected(bound.base):
                 run_study(bound, reporter)

@@ -129,6 +129,12 @@ def stored_recipe(storage: Storage) -> Recipe:
     return parse_recipe(yaml.safe_load(storage.read("recipe.yaml")), f"{storage}/recipe.yaml")
 
 
+def begun_recipe(storage: Storage) -> Recipe | None:
+    """The recipe that a run folder belongs to for good; None where it may still be made with any."""
+    manifest = load_manifest(storage)
+    return stored_recipe(storage) if manifest and _is_begun(manifest, storage) else None
+
+
 def _manifest(recipe: Recipe, storage: Storage) -> Manifest:
     """The manifest to go on with; nothing is written into a folder that is refused."""
     manifest = load_manifest(storage)

@@ -8,30 +8,28 @@ does, and nothing here remembers anything but what lies in the folders.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
-from pad_ray.errors import RecipeError
+from pad_ray.evaluate.arms import impossible
 from pad_ray.evaluate.card import write_cards
 from pad_ray.evaluate.report import write_report
 from pad_ray.evaluate.study_page import write_pages
+from pad_ray.flow.adopting import adopt
 from pad_ray.flow.progress import Reporter
-from pad_ray.flow.students import bring_base_student, link_or_copy, student_of
+from pad_ray.flow.students import bring_base_student
 from pad_ray.manifest import load_manifest
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import with_keys
 from pad_ray.refine.rounds import distill, gather, learn
-from pad_ray.run import Run, open_run
+from pad_ray.run import begun_recipe, open_run
 from pad_ray.storage import Storage
-from pad_ray.study_file import SAMPLING, Study, shares_sampling
+from pad_ray.study_file import SAMPLING, Study, sampling_of, shares_sampling
 
 SHARED = "shared"
 """Run folder of what all arms share, in the folder of the study."""
-_NOUNS = ("requests", "samples", "verdicts", "examples", "checkpoint")
-"""What the stages of a round keep their files in, beside its students and evaluations."""
+_STATES = ("checkpoint/state", "checkpoint/ray", "preference/state", "preference/ray", "preference/student")
+"""What only a training that goes on needs, by the folder of its round; the last one is where its examples begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +51,17 @@ class StudyRun:
     def __init__(self, study: Study, origin: str, storage: Storage) -> None:
         self.study, self.origin, self.storage = study, origin, storage
         self.base = study.base(origin)
-        arms = {arm: study.recipe_of(self.base, arm, study.seeds[0], origin) for arm in study.arms}
-        self.sampling = shares_sampling(arms)
-        """Whether the programs of the shared student are shared as well."""
-        like = next((recipe for recipe in arms.values() if recipe.refine.fresh), self.base)
-        # Nothing else of `refine` touches what is shared, so arms may change or be added afterwards.
-        wanted = {key: getattr(like.refine, key) for key in SAMPLING if self.sampling}
-        self.shared = with_keys(self.base, {"name": f"{study.name}-shared", "refine": wanted}, origin)
+        arms = [study.recipe_of(self.base, arm, study.seeds[0], origin) for arm in study.arms]
+        # Nothing else of `refine` touches what is shared, and this stays, so arms may change or be added afterwards.
+        begun = begun_recipe(self.at(SHARED))
+        like = [begun] if begun else [one for one in arms if one.refine.fresh] or [self.base]
+        [(values, _)] = Counter(map(sampling_of, like)).most_common(1)
+        refine = dict(zip(SAMPLING, values, strict=True))
+        self.shared = with_keys(self.base, {"name": f"{study.name}-shared", "refine": refine}, origin)
+        self.sharing = [
+            one for one, recipe in zip(study.arms, arms, strict=True) if shares_sampling(self.shared, recipe)
+        ]
+        """The arms that the programs of the shared student are for."""
 
     def tasks(self) -> list[Task]:
         """Every arm with every seed, those that others follow first."""
@@ -73,51 +75,63 @@ class StudyRun:
     def finished(self, task: Task) -> bool:
         """Whether an arm is done, by the recipe that it has now."""
         followed = self.study.arms[task.arm].same_steps_as
-        if followed and not self.finished(Task(followed, task.seed)):
+        if followed and (not self.finished(Task(followed, task.seed)) or self.impossible(task)):
             return False
         manifest = load_manifest(self.at(task.folder))
         if manifest is None or manifest.state != "done":
             return False
         return manifest.recipe_hash == self.recipe(task).hash()
 
+    def impossible(self, task: Task) -> str:
+        """Why an arm cannot be made; empty where it can, or where that is not known yet."""
+        return impossible(self.study, self.storage, task.arm, task.seed)
+
+    def settled(self, task: Task) -> bool:
+        """Whether nothing is left to do for an arm: it is finished, or cannot be made."""
+        return self.finished(task) or bool(self.impossible(task))
+
     def recipe(self, task: Task) -> Recipe:
-        """The recipe of an arm; the one that it follows must be finished. Raises RecipeError."""
+        """The recipe of an arm; the one that it follows must be finished, with a step or more. Raises RecipeError."""
         followed = self.study.arms[task.arm].same_steps_as
-        steps = self._steps(Task(followed, task.seed), task) if followed else None
+        steps = self._steps(Task(followed, task.seed)) if followed else None
         return self.study.recipe_of(self.base, task.arm, task.seed, self.origin, steps)
 
-    def _steps(self, followed: Task, follower: Task) -> int:
-        storage, round_ = self.at(followed.folder), 1  # the only one of an arm that is followed
-        name = f"round-{round_}/checkpoint/summary.json"
-        if not storage.exists(name):
-            raise RecipeError(
-                f"arm {followed.arm!r} of {self.origin} found nothing new to learn and took no step, so"
-                f" {follower.arm!r} cannot take as many.",
-                hint="Give it more to learn from (refine.samples, refine.limit), or leave same_steps_as out.",
-            )
-        return int(json.loads(storage.read(name))["steps"])
+    def _steps(self, followed: Task) -> int:
+        round_ = 1  # the only one of an arm that is followed
+        return int(json.loads(self.at(followed.folder).read(f"round-{round_}/checkpoint/summary.json"))["steps"])
 
 
 def run_study(bound: StudyRun, reporter: Reporter) -> None:
     """Do whatever is not finished; Ray must be initialised. The pages are written after every arm."""
     tasks = bound.tasks()
-    if all(bound.finished(task) for task in tasks):
+    if all(bound.settled(task) for task in tasks):
         return
     bound.storage.write("study.yaml", bound.study.to_yaml().encode())
-    reporter.say(f"shared by all {len(bound.study.arms)} arms: {_what(bound)}")
+    reporter.say(f"shared by {_what(bound)}")
     _make_shared(bound, reporter)
     for number, task in enumerate(tasks, start=1):
         where = f"arm {number} of {len(tasks)}: {task.arm}, seed {task.seed}"
         if bound.finished(task):
             reporter.say(f"{where} is finished")
             continue
+        if why := bound.impossible(task):
+            reporter.say(f"{where} cannot be made: {why}")
+            continue
         reporter.say(where)
         _make_arm(bound, task, reporter)
         write_pages(bound.study, bound.storage)
 
 
+def forget_states(bound: StudyRun) -> None:
+    """Delete the states of finished trainings that are still there, as where `pad-ray distill` finished an arm."""
+    for folder in (SHARED, *(task.folder for task in bound.tasks())):
+        _forget_states(bound.at(folder))
+
+
 def _what(bound: StudyRun) -> str:
-    return "round 0 and the programs of its student" if bound.sampling else "round 0"
+    arms, sharing = len(bound.study.arms), len(bound.sharing)
+    programs = f"; by {sharing} of them: the programs of its student" if sharing else ""
+    return f"all {arms} arms: round 0{programs}"
 
 
 def _make_shared(bound: StudyRun, reporter: Reporter) -> None:
@@ -126,72 +140,28 @@ def _make_shared(bound: StudyRun, reporter: Reporter) -> None:
             bring_base_student(run, lambda sentence: reporter.say(f"  {sentence}"))
         gather(run, 0, reporter)
         learn(run, 0, reporter)
-        if bound.sampling:
+        if bound.sharing:
             gather(run, 1, reporter)
-        _forget_states(run)
+        _forget_states(run.storage)
     _describe(bound.storage.uri(SHARED))
 
 
 def _make_arm(bound: StudyRun, task: Task, reporter: Reporter) -> None:
     with open_run(bound.recipe(task), bound.storage.uri(task.folder)) as run:
         if not run.done(0, "evaluate"):
-            adopt(run, bound.at(SHARED), sampling=bound.sampling)
+            adopt(run, bound.at(SHARED), sampling=task.arm in bound.sharing)
         distill(run, reporter)
-        _forget_states(run)
+        _forget_states(run.storage)
     _describe(bound.storage.uri(task.folder))
 
 
-def adopt(run: Run, shared: Storage, *, sampling: bool) -> None:
-    """Make the finished stages of a shared run those of this one: round 0, and with `sampling` the programs of round 1.
-
-    The manifest is written last: killed before, the next call does it again.
-    """
-    manifest = load_manifest(shared)
-    stages = [
-        stage.model_copy(update={"new": 0, "reused": stage.new + stage.reused})
-        for stage in (manifest.stages if manifest else ())
-        if stage.round < 1 or (sampling and run.is_fresh(1))
-    ]
-    rounds = max((stage.round for stage in stages), default=0)
-    for folder in _folders(run.recipe, rounds):
-        for name in shared.names(folder, ""):
-            if not Path(name).name.startswith("."):
-                run.storage.write(name, shared.read(name))
-    student = f"{student_of(run, 0)}"
-    _share(shared.fetch(student), run.storage.path(student))
-    run.storage.publish(student)
-    run.manifest.stages = stages
-    run.manifest.facts.update({} if manifest is None else manifest.facts)
-    run.save()
-
-
-def _folders(recipe: Recipe, rounds: int) -> Iterator[str]:
-    """Every folder whose own files the shared stages wrote."""
-    yield from ("problems", "problems/train", "problems/eval")
-    yield from (f"augment/{noun}" for noun in _NOUNS)
-    for round_ in range(rounds + 1):
-        yield from (f"round-{round_}/{noun}" for noun in _NOUNS)
-    for suite in recipe.problems.eval:
-        yield f"round-0/eval/{suite}"
-        yield from (f"base/eval/{suite}/{prompt}" for prompt in recipe.evaluate.baselines)
-
-
-def _share(source: Path, target: Path) -> None:
-    """Give a folder of large files a second name: exported students are replaced whole, never changed in place."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".sharing-", dir=target.parent) as work:
-        made = Path(work) / "student"
-        shutil.copytree(source, made, copy_function=link_or_copy)
-        shutil.rmtree(target, ignore_errors=True)
-        made.rename(target)
-
-
-def _forget_states(run: Run) -> None:
+def _forget_states(storage: Storage) -> None:
     """Optimizer states of finished trainings are several times as large as the students; nobody resumes them."""
-    for round_ in range(run.recipe.refine.rounds + 1):
-        if run.done(round_, "train"):
-            for name in ("state", "ray"):
-                run.storage.delete(f"round-{round_}/checkpoint/{name}")
+    manifest = load_manifest(storage)
+    for stage in manifest.stages if manifest else ():
+        if stage.stage == "train" and stage.state == "done":
+            for name in _STATES:
+                storage.delete(f"round-{stage.round}/{name}")
 
 
 def _describe(root: str) -> None:

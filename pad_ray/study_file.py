@@ -6,7 +6,6 @@ else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from pad_ray.recipe_file import explain, load_recipe, with_keys
 from pad_ray.recipe_teacher import Section
 
 SAMPLING = ("samples", "temperature", "max_tokens", "limit")
-"""The keys of `refine` that decide what the student writes; where arms agree in them, its programs are shared too."""
+"""The keys of `refine` that decide what the student writes."""
 
 
 class Arm(Section):
@@ -112,12 +111,14 @@ def parse_study(tree: Any, origin: str) -> Study:
     return study
 
 
-def shares_sampling(recipes: Mapping[str, Recipe]) -> bool:
-    """Whether the arms that sample want the same programs of the shared student."""
-    wanted = {
-        tuple(getattr(recipe.refine, key) for key in SAMPLING) for recipe in recipes.values() if recipe.refine.fresh
-    }
-    return len(wanted) == 1
+def sampling_of(recipe: Recipe) -> tuple[Any, ...]:
+    """The values of `SAMPLING`."""
+    return tuple(getattr(recipe.refine, key) for key in SAMPLING)
+
+
+def shares_sampling(shared: Recipe, arm: Recipe) -> bool:
+    """Whether an arm takes the programs that the shared student has written, instead of having others written."""
+    return arm.refine.fresh and sampling_of(arm) == sampling_of(shared)
 
 
 def _check_base(study: Study, base: Recipe, origin: str) -> None:
@@ -164,12 +165,12 @@ def _check_arm(study: Study, base: Recipe, name: str, origin: str) -> None:
             hint="Set it to 1 or more.",
         )
     if arm.same_steps_as is not None:
-        _check_followed(study, name, recipe, origin)
+        _check_followed(study, base, name, origin)
 
 
-def _check_followed(study: Study, name: str, recipe: Recipe, origin: str) -> None:
+def _check_followed(study: Study, base: Recipe, name: str, origin: str) -> None:
     """Whether an arm can take as many steps as another one took."""
-    followed = study.arms[name].same_steps_as
+    followed, recipe = study.arms[name].same_steps_as or "", study.recipe_of(base, name, study.seeds[0], origin)
     where = f"arm {name!r} of {origin}: same_steps_as: {followed!r}"
     if followed == name or followed not in study.arms or study.arms[followed].same_steps_as:
         others = [other for other, arm in study.arms.items() if other != name and not arm.same_steps_as]
@@ -184,6 +185,14 @@ def _check_followed(study: Study, name: str, recipe: Recipe, origin: str) -> Non
             f"{where} goes with refine.rounds: 1 only, because later rounds of an arm differ in their steps.",
             hint="Set refine.steps for all arms instead.",
         )
+    for who in (name, followed):
+        if study.recipe_of(base, who, study.seeds[0], origin).refine.preference:
+            raise RecipeError(
+                f"{where} cannot be kept with refine.preference, which arm {who!r} has: pairs are learned in a training"
+                " of their own, whose steps nothing bounds.",
+                hint="Leave same_steps_as out; the page then says how many steps each arm took, on pairs and"
+                " altogether.",
+            )
     if recipe.train.patience:
         raise RecipeError(
             f"{where} cannot be kept where train.patience may end a training sooner.",

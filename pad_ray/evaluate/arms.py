@@ -2,8 +2,9 @@
 
 With one seed shares have Wilson's interval and differences Newcombe's paired one, as everywhere. Answers to one
 question with several seeds are no independent questions: they are averaged first, question by question, and the
-interval is a percentile bootstrap over questions. Where all questions agree a bootstrap has no width; the methods for
-one seed are used on the first one then.
+interval is a percentile bootstrap over questions. Where the averages are alike on all questions a bootstrap has no
+width. If the seeds agree on every question too, one of them says all, and has the methods for one seed; if they do not,
+the interval is the wider one that a single answer per question would have.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pad_ray.evaluate.folder import read_answers, read_json, suites
-from pad_ray.evaluate.metrics import paired, wilson
+from pad_ray.evaluate.metrics import difference_around, paired, wilson, wilson_around
 from pad_ray.manifest import load_manifest
 from pad_ray.outcomes import Outcome
 from pad_ray.storage import Storage
@@ -55,6 +56,12 @@ def study_results(study: Study, storage: Storage) -> dict[str, Any]:
                 "training": [_training(run, round_) for run, round_ in zip(runs, last, strict=True)],
             }
         )
+    unmade = [
+        {"arm": arm, "seed": seed, "why": why}
+        for arm in study.arms
+        for seed in study.seeds
+        if arm not in rights and (why := impossible(study, storage, arm, seed))
+    ]
     differences = [
         {"arm": arm, "from": before, **row}
         for arm, mine in rights.items()
@@ -69,11 +76,25 @@ def study_results(study: Study, storage: Storage) -> dict[str, Any]:
         "recipe": study.recipe,
         "reference": study.reference,
         "seeds": study.seeds,
-        "missing": [arm for arm in study.arms if arm not in rights],
+        "missing": [arm for arm in study.arms if arm not in {*rights, *(one["arm"] for one in unmade)}],
+        "impossible": unmade,
         "start": accuracies([start]) if start else [],
         "arms": found,
         "differences": differences,
     }
+
+
+def impossible(study: Study, storage: Storage, arm: str, seed: int) -> str:
+    """Why an arm cannot be made: the one that it follows took no step. Empty where it can, or nobody knows yet."""
+    followed = study.arms[arm].same_steps_as
+    manifest = load_manifest(Storage(storage.uri(f"arms/{followed}-seed{seed}"))) if followed else None
+    stage = manifest.find(1, "train") if manifest and manifest.state == "done" else None
+    if stage is None or "skipped" not in stage.counts:
+        return ""
+    return (
+        f"arm {followed!r} found nothing new to learn and took no step, and same_steps_as asks for as many. Give"
+        f" {followed!r} more to learn from (refine.samples, refine.limit) in a new folder, or leave same_steps_as out."
+    )
 
 
 def accuracies(rights: Sequence[Rights]) -> list[dict[str, Any]]:
@@ -82,9 +103,10 @@ def accuracies(rights: Sequence[Rights]) -> list[dict[str, Any]]:
     for suite, questions in _by_suite(rights):
         shares = [_share(rights, one) for one in questions]
         n, right = len(shares), sum(shares)
-        low, high = wilson(sum(rights[0][one] for one in questions), n)
-        if len(rights) > 1 and len(set(shares)) > 1:
-            low, high = _bootstrap(shares)
+        if _agree(rights, questions):
+            low, high = wilson(sum(rights[0][one] for one in questions), n)
+        else:
+            low, high = _bootstrap(shares) if _vary(shares) else wilson_around(right / n, n)
         rows.append({"suite": suite, "n": n, "correct": round(right, 1), "accuracy": right / n, "ci95": [low, high]})
     return rows
 
@@ -97,10 +119,11 @@ def compared(before: Sequence[Rights], after: Sequence[Rights]) -> list[dict[str
         row: dict[str, Any] = {"suite": suite, **asdict(single), "verdict": single.verdict}
         changes = [_share(after, one) - _share(before, one) for one in questions]
         if len(before) > 1 or len(after) > 1:
-            if len(set(changes)) > 1:
-                row["ci95"] = _bootstrap(changes)
             row["before"] = sum(_share(before, one) for one in questions) / len(questions)
             row["after"] = sum(_share(after, one) for one in questions) / len(questions)
+            if not (_agree(before, questions) and _agree(after, questions)):
+                around = difference_around(row["before"], row["after"], len(questions))
+                row["ci95"] = _bootstrap(changes) if _vary(changes) else around
             row["difference"] = sum(changes) / len(changes)
             row["gained"], row["lost"] = sum(one > 0 for one in changes), sum(one < 0 for one in changes)
             row["p_value"] = None
@@ -121,6 +144,16 @@ def _by_suite(rights: Sequence[Rights]) -> list[tuple[str, list[Question]]]:
 
 def _share(rights: Sequence[Rights], question: Question) -> float:
     return sum(one[question] for one in rights) / len(rights)
+
+
+def _agree(rights: Sequence[Rights], questions: Sequence[Question]) -> bool:
+    """Whether every seed has the same questions right."""
+    return all(one[question] == rights[0][question] for one in rights for question in questions)
+
+
+def _vary(values: Sequence[float]) -> bool:
+    """Whether a bootstrap would have a width; differences of thirds are never quite alike."""
+    return len({round(value, 9) for value in values}) > 1
 
 
 def _bootstrap(values: Sequence[float]) -> tuple[float, float]:
@@ -149,15 +182,17 @@ def _training(storage: Storage, last: int) -> dict[str, Any]:
     total = Counter[str]()
     for round_ in range(1, last + 1):
         stage = manifest.find(round_, "train") if manifest else None
-        summary = read_json(storage, f"round-{round_}/checkpoint/summary.json")
-        if stage is None or not summary:
+        if stage is None or "skipped" in stage.counts:
             continue  # nothing new to learn, no training
         by_task.update(stage.counts["by_task"])
         by_origin.update(stage.counts["by_origin"])
-        for key in ("steps", "tokens", "seconds", "examples", "dropped_too_long"):
-            total[key] += summary[key]
+        for training in ("preference", "checkpoint"):
+            summary = read_json(storage, f"round-{round_}/{training}/summary.json")
+            total["steps_on_pairs"] += summary.get("steps", 0) if training == "preference" else 0
+            for key in ("steps", "tokens", "seconds", "examples", "pairs", "dropped_too_long"):
+                total[key] += summary.get(key, 0)
     return {
-        **{key: total[key] for key in ("steps", "tokens", "examples", "dropped_too_long")},
+        **{key: total[key] for key in ("steps", "steps_on_pairs", "tokens", "examples", "pairs", "dropped_too_long")},
         "seconds": round(float(total["seconds"]), 1),
         "by_task": dict(by_task),
         "by_origin": dict(by_origin),

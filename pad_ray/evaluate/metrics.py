@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import ceil, floor, sqrt
 from typing import Any, Literal, TypeVar
 
 from pad_ray.outcomes import Outcome
@@ -78,6 +78,26 @@ def wilson(correct: int, n: int) -> tuple[float, float]:
 
     interval = binomtest(correct, n).proportion_ci(confidence_level=0.95, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def wilson_around(share: float, n: int) -> tuple[float, float]:
+    """Wilson's interval for a mean share over n questions that need not be a whole number of them, rounded outwards.
+
+    Shares between 0 and 1 scatter less than single answers with the same mean, so it is never too narrow for them.
+    """
+    right = round(share * n, 9)
+    return wilson(floor(right), n)[0], wilson(ceil(right), n)[1]
+
+
+def difference_around(before: float, after: float, n: int) -> tuple[float, float]:
+    """95 % interval of a difference of two mean shares that is the same on all of n questions.
+
+    Newcombe's, of two `wilson_around` and without the correlation, which is none or positive there and only narrows it.
+    """
+    (low_before, high_before), (low_after, high_after) = wilson_around(before, n), wilson_around(after, n)
+    down = _joined(after - low_after, high_before - before, 0)
+    up = _joined(high_after - after, before - low_before, 0)
+    return max(after - before - down, -1.0), min(after - before + up, 1.0)
 
 
 def newcombe(both: int, gained: int, lost: int, neither: int) -> tuple[float, float]:

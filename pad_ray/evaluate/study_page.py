@@ -54,6 +54,10 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
     said = [
         f"Not finished, and left out below: {', '.join(results['missing'])}." for _ in range(1) if results["missing"]
     ]
+    said += [
+        f"{one['arm']!r} cannot be made with seed {one['seed']}, and is left out below: {one['why']}"
+        for one in results["impossible"]
+    ]
     for before in (results["reference"], ROUND_0):
         rows = _pooled(row for row in results["differences"] if row["from"] == before)
         if not rows:
@@ -78,14 +82,24 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
 
 def method_sentences(results: Mapping[str, Any]) -> list[str]:
     """How the arms were kept comparable, and what the intervals cover."""
-    steps = sorted({run["steps"] for arm in results["arms"] for run in arm["training"]})
-    even = (
-        f"Every arm took {steps[0]:,} optimizer steps after round 0. That is equal work, not equally many tokens of"
-        " programs: the prompt of a repair is long, and nothing is learned from a prompt."
-        if len(steps) == 1
-        else "The arms did not take equally many optimizer steps after round 0 (see the table), so what differs between"
-        " them is also how long they trained."
-    )
+    trainings = [run for arm in results["arms"] for run in arm["training"]]
+    steps = sorted({run["steps"] for run in trainings})
+    if len(steps) != 1:
+        even = (
+            "The arms did not take equally many optimizer steps after round 0 (see the table), so what differs between"
+            " them is also how long they trained."
+        )
+    elif any(run["steps_on_pairs"] for run in trainings):
+        even = (
+            f"Every arm took {steps[0]:,} optimizer steps after round 0, some of them on pairs (see the table). That is"
+            " not equal work: pairs are learned with another objective and another learning rate, and are also read"
+            " once before the first step."
+        )
+    else:
+        even = (
+            f"Every arm took {steps[0]:,} optimizer steps after round 0. That is equal work, not equally many tokens of"
+            " programs: the prompt of a repair is long, and nothing is learned from a prompt."
+        )
     seeds = results["seeds"]
     if len(seeds) == 1:
         covers = (
@@ -96,8 +110,9 @@ def method_sentences(results: Mapping[str, Any]) -> list[str]:
         covers = (
             f"{len(seeds)} seeds: an arm's answers to a question are averaged over the seeds first, because they are"
             " not independent questions; the intervals are a percentile bootstrap over questions"
-            f" ({RESAMPLES:,} draws). They cover the choice of questions, and of training only what the seeds average"
-            " out."
+            f" ({RESAMPLES:,} draws). Where the averages are alike on all questions it has no width, and Wilson's and"
+            " Newcombe's, as of one answer per question, stand instead. They cover the choice of questions, and of"
+            " training only what the seeds average out."
         )
     return [
         "All arms go on from the same student of round 0 and answer the same questions.",
@@ -127,6 +142,9 @@ def study_table(results: Mapping[str, Any]) -> Group:
             table.add_row(
                 Text(arm["arm"] if number == 0 else "", style="bold"), one["suite"], *_accuracy(one), *marks, *training
             )
+    for arm in dict.fromkeys(one["arm"] for one in results["impossible"]):
+        table.add_section()
+        table.add_row(Text(arm, style="bold"), "cannot be made")
     return Group(table, Text(), *(Text(said) for said in [*sentences(results), *method_sentences(results)]))
 
 
@@ -159,8 +177,12 @@ def _mark(row: Mapping[str, Any] | None) -> Any:
 
 def _training(runs: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
     """Steps, completion tokens and examples of an arm, of every seed where they differ."""
-    examples = [", ".join([f"{run['examples']:,}", *origins(run)]) for run in runs]
-    return _all(f"{run['steps']:,}" for run in runs), _all(f"{run['tokens']:,}" for run in runs), _all(examples)
+    examples = [", ".join([f"{run['examples']:,}", *origins(run), *_pairs(run)]) for run in runs]
+    return _all(wording.steps(run) for run in runs), _all(f"{run['tokens']:,}" for run in runs), _all(examples)
+
+
+def _pairs(run: Mapping[str, Any]) -> list[str]:
+    return [f"{run['pairs']:,} pairs"] if run["pairs"] else []
 
 
 def origins(run: Mapping[str, Any]) -> list[str]:
@@ -198,6 +220,7 @@ def _template(name: str) -> Template:
         points_interval=wording.points_interval,
         counted=wording.counted,
         duration=wording.duration,
+        steps=wording.steps,
         p_value=lambda p: "–" if p is None else wording.p_value(p),
     )
     return environment.get_template(name)

@@ -39,6 +39,12 @@ def counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number:,} {name.replace('_', ' ')}" for name, number in largest_first)
 
 
+def steps(training: Mapping[str, Any]) -> str:
+    """Optimizer steps of an arm of a study: `33`, or `41, 8 of them on pairs`."""
+    on_pairs = f", {training['steps_on_pairs']:,} of them on pairs" if training["steps_on_pairs"] else ""
+    return f"{training['steps']:,}{on_pairs}"
+
+
 def count(number: int | None) -> str:
     """1117 → `1,117`; a dash for what was not counted."""
     return "–" if number is None else f"{number:,}"

@@ -19,6 +19,8 @@ NOTE = "base/source.json"
 """Says which student that is; written last."""
 TEACHER = "base/teacher"
 """The folder of the teacher whose probabilities are learned."""
+TEACHER_NOTE = "base/teacher.json"
+"""Says which teacher that is; written last."""
 
 
 def bring_base_student(run: Run, say: Callable[[str], None]) -> None:
@@ -30,7 +32,7 @@ def bring_base_student(run: Run, say: Callable[[str], None]) -> None:
     student, distill = run.recipe.student, run.recipe.train.distill
     _bring(run, student.model, student.init, BASE, NOTE, "student.model", say)
     if distill and distill.teacher != "self":
-        _bring(run, distill.teacher, "pretrained", TEACHER, "base/teacher.json", "train.distill.teacher", say)
+        _bring(run, distill.teacher, "pretrained", TEACHER, TEACHER_NOTE, "train.distill.teacher", say)
 
 
 def _bring(run: Run, model: str, init: str, name: str, note: str, key: str, say: Callable[[str], None]) -> None:

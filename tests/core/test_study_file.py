@@ -36,6 +36,8 @@ def test_the_studies_that_ship_are_whole_and_equally_long_in_every_arm() -> None
         ({"all": {}, "b": {"same_steps_as": "b"}}, ["'b'", "all"]),
         ({"all": {}, "b": {"same_steps_as": "all", "overrides": {"refine.steps": 3}}}, ["'b'", "twice"]),
         ({"all": {}, "b": {"same_steps_as": "all", "overrides": {"refine.rounds": 2}}}, ["'b'", "refine.rounds"]),
+        ({"all": {}, "b": {"same_steps_as": "all", "overrides": {"refine.preference": {}}}}, ["'b' has", "pairs"]),
+        ({"all": {"overrides": {"refine.preference": {}}}, "b": {"same_steps_as": "all"}}, ["'all' has", "pairs"]),
         ({"b": {}}, ["'all'", "no arm"]),
     ],
 )
@@ -73,15 +75,16 @@ def test_a_wrong_study_is_named_with_its_mend(more: dict[str, Any], said: list[s
         ({"refine.temperature": 0.1}, False),
         ({"refine.max_tokens": 20}, False),
         ({"refine.limit": 7}, False),
-        ({"refine.limit": 7, "refine.fresh": False}, True),
+        ({"refine.fresh": False}, False),
     ],
 )
-def test_the_programs_of_the_student_are_shared_unless_an_arm_wants_others(
+def test_an_arm_takes_the_programs_of_the_shared_student_unless_it_wants_others_or_none(
     overrides: dict[str, Any], shared: bool
 ) -> None:
     study = parse_study(tree({"all": {}, "b": {"overrides": overrides}}), "my.yaml")
     base = study.base("my.yaml")
-    assert shares_sampling({arm: study.recipe_of(base, arm, 0, "") for arm in study.arms}) is shared
+    mine, others = (study.recipe_of(base, arm, 0, "") for arm in study.arms)
+    assert shares_sampling(mine, others) is shared
 
 
 def test_every_seed_is_a_recipe_of_its_own_that_differs_in_nothing_else() -> None:

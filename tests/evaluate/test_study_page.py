@@ -9,7 +9,7 @@ import pytest
 
 from pad_ray.evaluate.arms import POOLED, accuracies, compared, study_results
 from pad_ray.evaluate.metrics import newcombe, wilson
-from pad_ray.evaluate.study_page import sentences, study_table, write_pages
+from pad_ray.evaluate.study_page import method_sentences, sentences, study_table, write_pages
 from pad_ray.manifest import Manifest, Stage
 from pad_ray.records import Problem
 from pad_ray.storage import Storage
@@ -31,9 +31,13 @@ def write_arm(root: Storage, folder: str, right: int, round_: int) -> None:
         storage.write_rows(f"problems/eval/{suite}.parquet", Problem, [Problem(f"{suite}/0", "q", "7")])
     counts = {"by_task": {"solve": 5, "repair": 2}, "by_origin": {"teacher": 5, "student": 2}}
     stage = Stage(round=round_, stage="train", state="done", counts=counts)
-    training = {"steps": 33, "tokens": 900, "seconds": 4.5, "examples": 7, "dropped_too_long": 0}
-    storage.write(f"round-{round_}/checkpoint/summary.json", json.dumps(training).encode())
+    write_training(storage, f"round-{round_}/checkpoint", steps=33, examples=7)
     Manifest(recipe_hash="x", state="done", stages=[stage]).save(storage)
+
+
+def write_training(storage: Storage, folder: str, **facts: int) -> None:
+    training = {"tokens": 900, "seconds": 4.5, "dropped_too_long": 0, **facts}
+    storage.write(f"{folder}/summary.json", json.dumps(training).encode())
 
 
 @pytest.fixture
@@ -72,6 +76,39 @@ def test_where_all_questions_agree_an_interval_still_has_a_width() -> None:
     assert low < 0 < high
     low, high = accuracies([answers(0, 40)] * 3)[0]["ci95"]
     assert high > 0
+
+
+def test_steps_on_pairs_are_counted_and_never_called_equal_work(study: Study, root: Storage) -> None:
+    arm = Storage(root.uri("arms/same-seed0"))
+    write_training(arm, "round-1/preference", steps=8, pairs=21)
+    results = study_results(study, root)
+    training = {one["arm"]: one["training"][0] for one in results["arms"]}["same"]
+    assert [training[key] for key in ("steps", "steps_on_pairs", "tokens", "pairs")] == [41, 8, 1800, 21]
+    assert "did not take equally many optimizer steps" in " ".join(method_sentences(results))
+    write_training(arm, "round-1/checkpoint", steps=25, examples=7)
+    results = write_pages(study, root)
+    assert "equal work" not in " ".join(method_sentences(results)).replace("not equal work", "")
+    assert "33, 8 of them on pairs" in root.read("study.md").decode()
+    assert "33, 8 of them on pairs" in root.read("study.html").decode()
+
+
+def test_an_arm_with_only_pairs_took_their_steps(study: Study, root: Storage) -> None:
+    arm = Storage(root.uri("arms/same-seed0"))
+    arm.delete("round-1/checkpoint")
+    write_training(arm, "round-1/preference", steps=8, pairs=21)
+    training = {one["arm"]: one["training"][0] for one in study_results(study, root)["arms"]}["same"]
+    assert (training["steps"], training["steps_on_pairs"]) == (8, 8)
+
+
+def test_an_interval_is_around_the_mean_of_seeds_that_disagree_alike_on_all_questions() -> None:
+    seeds = [answers(0, 30), answers(0, 30), answers(30, 30)]
+    row = accuracies(seeds)[0]
+    assert row["ci95"] == list(wilson(10, 30))
+    for start, goal in ((seeds, [answers(30, 30)] * 3), ([answers(0, 30)], seeds), (seeds, seeds)):
+        change = compared(start, goal)[0]
+        low, high = change["ci95"]
+        assert low < change["difference"] <= high
+        assert (low > 0) == (start is not goal)
 
 
 def test_suites_are_also_taken_together() -> None:
