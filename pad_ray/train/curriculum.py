@@ -20,7 +20,7 @@ from scipy import sparse
 from pad_ray.recipe_train import Curriculum
 from pad_ray.records import Example
 from pad_ray.thoughts.files import prompt_text
-from pad_ray.thoughts.rewriting import made_by
+from pad_ray.thoughts.rewriting import root_of
 
 ROWS = 1024
 """Examples compared with all others at once: what bounds the memory."""
@@ -99,7 +99,7 @@ def neighbours(examples: Sequence[Example], count: int) -> list[list[int]]:
     if not count or not solved:
         return found
     vectors = _vectors([examples[number].prompt for number in solved])
-    problems = [_problem(examples[number]) for number in solved]
+    problems = [root_of(examples[number].problem_id) for number in solved]
     for start in range(0, len(solved), ROWS):
         cosines = (vectors[start : start + ROWS] @ vectors.T).toarray()
         for row, cosine in enumerate(cosines):
@@ -127,11 +127,6 @@ def _vectors(texts: Sequence[str]) -> sparse.csr_matrix:
         columns += [places[word] for word in weights]
         values += [weight / norm for weight in weights.values()]
     return sparse.csr_matrix((values, (rows, columns)), shape=(len(texts), len(places)))
-
-
-def _problem(example: Example) -> str:
-    made = made_by(example.problem_id)
-    return made[0] if made else example.problem_id
 
 
 def _ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:

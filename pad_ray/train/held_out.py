@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pad_ray.errors import TrainError
 from pad_ray.recipe_train import Train
 from pad_ray.records import Example
-from pad_ray.thoughts.rewriting import made_by
+from pad_ray.thoughts.rewriting import root_of
 from pad_ray.train.encode import Encoded, Encoding
 from pad_ray.train.packing import Step, plan
 
@@ -40,9 +40,8 @@ def split(examples: Sequence[Example], share: float) -> tuple[list[Example], lis
 
 
 def is_held_out(problem_id: str, share: float) -> bool:
-    """Whether a question is never trained on; what was made of it by rewriting goes with it."""
-    made = made_by(problem_id)
-    digest = hashlib.blake2b(f"held out/{made[0] if made else problem_id}".encode(), digest_size=8).digest()
+    """Whether a question is never trained on; what was made of it, however often rewritten, goes with it."""
+    digest = hashlib.blake2b(f"held out/{root_of(problem_id)}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64 < share
 
 

@@ -92,7 +92,8 @@ def test_knowledge_can_be_switched_off(tokenizer: Any) -> None:
 def test_exemplars_are_the_most_similar_questions_of_other_problems_and_only_solved_ones() -> None:
     twin = replace(EXAMPLES[0], example_id="p0#program.r0.k1")
     again = replace(EXAMPLES[0], example_id="x", problem_id="p0~rephrase0")
-    found = neighbours([*EXAMPLES, twin, again], 2)
+    twice = replace(EXAMPLES[0], example_id="y", problem_id="p0~harder1~rephrase0")
+    found = neighbours([*EXAMPLES, twin, again, twice], 2)
     assert found[0] == [1, 2], "neither another program of the same question, nor the question rephrased"
     assert found[4] == [], "a repair gets no help"
     assert all(4 not in row for row in found), "and is none"

@@ -46,7 +46,7 @@ def test_a_question_is_on_one_side_with_all_its_programs_and_all_that_was_made_o
     ids: list[str], share: float
 ) -> None:
     assume(not all(is_held_out(id_, share) for id_ in ids))
-    names = [name for id_ in ids for name in (id_, id_, f"{id_}~harder0", f"{id_}~rephrase2")]
+    names = [name for id_ in ids for name in (id_, id_, f"{id_}~harder0", f"{id_}~harder0~rephrase2")]
     examples = [replace(EXAMPLE, problem_id=name, example_id=str(i)) for i, name in enumerate(names)]
     sides = split(examples, share)
     assert sorted(one.example_id for side in sides for one in side) == sorted(one.example_id for one in examples)
