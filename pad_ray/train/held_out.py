@@ -54,8 +54,12 @@ def watch_training(
     trained: int,
     pad: int,
     keep: Callable[[State], None],
+    bare: int = 0,
 ) -> HeldOut:
-    """What watches a training of these steps over so many `trained` rows, with these held-out ones."""
+    """What watches a training of these steps over so many `trained` rows, with these held-out ones.
+
+    Rows before the row `bare` have help; the steps with them are looked at, and count for nothing.
+    """
     batches = plan(
         *encoding.sides,
         workers=workers,
@@ -65,7 +69,8 @@ def watch_training(
         seed=0,
     )
     due = validation_steps(steps, trained, settings.validate_every)
-    return HeldOut(encoding.rows, batches.steps, due, settings.patience, pad, keep)
+    helped = sum(any(row < bare for of in step for micro in of for row in micro) for step in steps)
+    return HeldOut(encoding.rows, batches.steps, due, settings.patience, pad, keep, helped)
 
 
 def validation_steps(steps: Sequence[Step], rows: int, every: float) -> frozenset[int]:
@@ -97,6 +102,8 @@ class HeldOut:
     """Id of the pad token."""
     keep: Callable[[State], None]
     """Keeps the student as it is now; called where it is better than ever, if the best is what is wanted."""
+    helped: int = 0
+    """First steps of which none counts, because the questions of a curriculum had help in them."""
 
     @property
     def wants_best(self) -> bool:
@@ -111,6 +118,8 @@ class HeldOut:
         if not self.rows or state.step not in self.due:
             return state, None
         loss = self.loss(engine)
+        if state.step <= self.helped:
+            return state, loss
         if loss >= state.best_loss:
             return replace(state, waited=state.waited + 1), loss
         state = replace(state, best_step=state.step, best_loss=loss, waited=0)

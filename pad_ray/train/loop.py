@@ -94,6 +94,7 @@ def _train(job: TrainJob) -> Checkpoint | None:
         settings,
         workers=workers,
         trained=encoding.examples,
+        bare=sum(encoding.stages[:-1]),
         pad=tokenizer.pad_token_id,
         keep=lambda state: export(states.best(state)),
     )
@@ -151,12 +152,14 @@ def plan_training(job: TrainJob, encoding: Encoding, workers: int) -> Plan:
     if job.steps:
         return exactly(job.steps, partial(lay_out, *encoding.sides, seed=job.seed))
     stages = encoding.cut()
-    most = settings.max_steps and -(-settings.max_steps // len(stages))
+    # What cannot be shared evenly the last stages get: they are nearest to what the student will be asked.
+    least, rest = divmod(settings.max_steps, len(stages)) if settings.max_steps else (None, 0)
     courses: list[tuple[Plan, tuple[list[int], ...]]] = []
     for number, stage in enumerate(stages):
         tokens = sum(len(row.ids) for row in stage.rows)
         epochs = job.epochs if job.tokens is None else min(job.epochs, job.tokens / tokens)
         seed = job.seed + number
+        most = None if least is None else least + (number >= len(stages) - rest)
         course = lay_out(*stage.sides, epochs=epochs / len(stages), seed=seed, max_steps=most)
         courses.append((course, stage.sides))
     return in_turn(courses)
