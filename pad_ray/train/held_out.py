@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pad_ray.errors import TrainError
+from pad_ray.errors import NothingToTrainOn, TrainError
 from pad_ray.recipe_train import Train
 from pad_ray.records import Example
 from pad_ray.thoughts.rewriting import root_of
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 def split(examples: Sequence[Example], share: float) -> tuple[list[Example], list[Example]]:
     """The examples to learn from, and those of about this share of the questions.
 
-    Raises TrainError when nothing is left to learn from.
+    Raises NothingToTrainOn when nothing is left to learn from.
     """
     learned = [example for example in examples if not is_held_out(example.problem_id, share)]
     held_out = [example for example in examples if is_held_out(example.problem_id, share)]
     if held_out and not learned:
-        raise TrainError(
+        raise NothingToTrainOn(
             f"there is nothing to train on: train.validation = {share} holds out every question of the"
             f" {len(held_out)} examples.",
             hint="Give more questions, or lower it.",

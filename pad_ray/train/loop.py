@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pad_ray.decode.loading import has_encoder
-from pad_ray.errors import StudentError, TrainError
+from pad_ray.errors import NothingToTrainOn, StudentError, TrainError
 from pad_ray.records import Checkpoint
 from pad_ray.storage import Storage, local_copy
 from pad_ray.train.deepspeed_config import deepspeed_config, prepare_deepspeed
@@ -135,10 +135,10 @@ def prepare_process(local_rank: int, local_workers: int) -> None:
 
 
 def plan_training(job: TrainJob, encoding: Encoding, workers: int) -> Plan:
-    """The plan of a job. Raises TrainError when there is nothing to train on."""
+    """The plan of a job. Raises NothingToTrainOn."""
     if not encoding.rows:
         what = "pairs" if encoding.pairs else "examples"
-        raise TrainError(
+        raise NothingToTrainOn(
             f"there is nothing to train on: {job.mixture} holds {encoding.dropped} {what},"
             f" and none fits into train.max_length = {job.settings.max_length} tokens."
             if encoding.dropped
