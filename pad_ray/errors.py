@@ -70,6 +70,10 @@ class TrainError(PadRayError):
     """Training or export failed."""
 
 
+class NothingToTrainOn(TrainError):
+    """Of all that was to be learned from nothing can be: none fits, or all of it is held out."""
+
+
 class BudgetReached(PadRayError):
     """Stopped at the budget cap; everything paid for is kept and the run resumes. Exit code 3."""
 

@@ -90,7 +90,7 @@ class Train(Section):
     """Passes over the examples between two such measurements; the last step is always followed by one."""
     patience: int | None = Field(default=None, ge=1)
     """Stop after this many measurements in a row without a lower loss, and export the student as it was at the lowest;
-    null: train to the end and export the last. Needs validation."""
+    null: train to the end and export the last. Of a curriculum only the last stage counts. Needs validation."""
     curriculum: Annotated[Curriculum | None, Switch] = None
     """Help for the questions of round 0 that shrinks while the student trains; null: none."""
     distill: Annotated[Distill | None, Switch] = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pad_ray.curate.canonical import canonicalise, fingerprint
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Example, Problem, Verdict
-from pad_ray.thoughts.rewriting import made_by
+from pad_ray.thoughts.rewriting import root_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,16 +75,11 @@ def quotas(by_source: Mapping[str, int], max_ratio: float | None) -> dict[str, f
     """
     together = Counter[str]()
     for source, count in by_source.items():
-        together[_origin(source)] += count
+        together[root_of(source)] += count
     smallest = min((count for count in together.values() if count), default=0)
     if max_ratio is None or not smallest:
         return dict.fromkeys(by_source, 1.0)
-    return {source: min(1.0, max_ratio * smallest / max(together[_origin(source)], 1)) for source in by_source}
-
-
-def _origin(source: str) -> str:
-    made = made_by(source)
-    return made[0] if made else source
+    return {source: min(1.0, max_ratio * smallest / max(together[root_of(source)], 1)) for source in by_source}
 
 
 def in_balance(example: Example, share: Mapping[str, float]) -> bool:

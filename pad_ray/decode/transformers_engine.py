@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pad_ray.decode.chat import chat_prompt, is_chatting
+from pad_ray.decode.chat import chat_prompt, is_chatting, render
 from pad_ray.decode.engine import Completion
 from pad_ray.decode.loading import load_student
 from pad_ray.decode.precision import multiplies_bf16
@@ -82,11 +82,11 @@ class TransformersEngine:
 
         turns = [asdict(message) for message in messages]
         try:
-            return self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            return render(self._tokenizer, turns)
         except TemplateError:
             # Some templates refuse a system message; what it says then leads the question.
             turns[:2] = [{"role": "user", "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}]
-            return self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            return render(self._tokenizer, turns)
 
     def generate(
         self,

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pad_ray.budget import Shape, Sizes, Speeds, fit
-from pad_ray.errors import TrainError
+from pad_ray.errors import NothingToTrainOn
 from pad_ray.flow.cluster import plain_errors
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.students import BASE
@@ -128,7 +128,7 @@ def measure(root: str, recipe: Recipe) -> dict[str, Any]:
     encoding = encode(learned, tokenizer, recipe.train.max_length, has_encoder(folder), recipe.student.chat)
     rows = encoding.rows
     if not rows:
-        raise TrainError(
+        raise NothingToTrainOn(
             f"there is nothing to train on: no example fits into train.max_length = {recipe.train.max_length} tokens.",
             hint="Raise train.max_length.",
         )

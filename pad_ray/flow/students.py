@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pad_ray.errors import StorageError
+from pad_ray.flow.fitting import check_fit
 from pad_ray.run import Run
 from pad_ray.students import cache_folder, local_student
 
@@ -26,13 +27,18 @@ TEACHER_NOTE = "base/teacher.json"
 def bring_base_student(run: Run, say: Callable[[str], None]) -> None:
     """Put the untrained student into the run's storage, once: workers never depend on the driver's cache or folders.
 
-    So with the teacher of train.distill, where it is another model. Raises StudentError for what is not a model or
-    cannot be fetched, StorageError when there is no room.
+    So with the teacher of train.distill, where it is another model. Raises StudentError for what is not a model,
+    cannot be fetched or does not fit the recipe, StorageError when there is no room.
     """
     student, distill = run.recipe.student, run.recipe.train.distill
     _bring(run, student.model, student.init, BASE, NOTE, "student.model", say)
-    if distill and distill.teacher != "self":
+    other = bool(distill and distill.teacher != "self")
+    if distill and other:
         _bring(run, distill.teacher, "pretrained", TEACHER, TEACHER_NOTE, "train.distill.teacher", say)
+    folder = run.storage.path(BASE)
+    # In a bucket it may have been since another machine brought it, and looked at it.
+    if folder.is_dir():
+        check_fit(run.recipe, folder, run.storage.path(TEACHER) if other else None)
 
 
 def _bring(run: Run, model: str, init: str, name: str, note: str, key: str, say: Callable[[str], None]) -> None:

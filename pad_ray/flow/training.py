@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from pad_ray.curate.select import mix
+from pad_ray.errors import NothingToTrainOn
 from pad_ray.flow.attempts import attempts_of
 from pad_ray.flow.calibrate import calibrate
 from pad_ray.flow.progress import Reporter
@@ -33,29 +34,34 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
     with run.stage(round_, "train") as stage:
         mixture, pairs = mixture_of(run, round_), pairs_of(run, round_)
         if not mixture and not pairs:
-            # Only possible after round 0: the student made nothing new, so it stays as it is.
-            stage.counts = {"checkpoint": {"student": student_of(run, round_ - 1)}, "skipped": "nothing new to learn"}
-            reporter.say(f"  round {round_}: nothing new to learn, the student stays as it is")
+            # Only possible after round 0: the student made nothing new.
+            stage.counts = _unchanged(run, round_, reporter)
             return
         job = _job(run, round_)
         summary: dict[str, Any] = {}
         if pairs and (preference := recipe.refine.preference):
             preferring = _preference_job(job, preference, last=not mixture)
             _write_once(run.storage, preferring.mixture, Pair, pairs)
-            summary = _run(run, preferring, stage, reporter, f"round {round_}: prefer")
-            stage.counts["preference"] = {"pairs": summary["pairs"], "checkpoint": _checkpoint(summary)}
-            job = replace(job, model=run.storage.uri(preferring.student), parent=preferring.student)
+            if summary := _run(run, preferring, stage, reporter, f"round {round_}: prefer"):
+                stage.counts["preference"] = {"pairs": summary["pairs"], "checkpoint": _checkpoint(summary)}
+                job = replace(job, model=run.storage.uri(preferring.student), parent=preferring.student)
         if mixture:
             _write_once(run.storage, job.mixture, Example, mixture)
             if attempts := attempts_of(run, round_, len(mixture)):
                 job = replace(job, attempts=f"{job.checkpoint}/attempts.parquet")
                 _write_once(run.storage, job.attempts, Attempt, attempts)
+            learned = _run(run, job, stage, reporter, f"round {round_}: train")
+            mixture = mixture if learned else []
+            summary = learned or summary
+            if learned and attempts:
                 stage.counts["attempts"] = len(attempts)
-            summary = _run(run, job, stage, reporter, f"round {round_}: train")
-            if recipe.train.validation and "validation" not in summary:
+            if learned and recipe.train.validation and "validation" not in learned:
                 reporter.say(
                     f"  round {round_}: none of its questions is held out, so its loss was not measured on any"
                 )
+        if not summary:
+            stage.counts = _unchanged(run, round_, reporter)
+            return
         stage.counts = {
             **stage.counts,
             "checkpoint": _checkpoint(summary),
@@ -65,6 +71,12 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
         }
         if validation := summary.get("validation"):
             stage.counts["validation"] = validation
+
+
+def _unchanged(run: Run, round_: int, reporter: Reporter) -> dict[str, Any]:
+    """The counts of a round that taught nothing: the student stays as it is."""
+    reporter.say(f"  round {round_}: nothing new to learn, the student stays as it is")
+    return {"checkpoint": {"student": student_of(run, round_ - 1)}, "skipped": "nothing new to learn"}
 
 
 def _job(run: Run, round_: int) -> TrainJob:
@@ -118,7 +130,10 @@ def _preference_job(job: TrainJob, settings: Preference, last: bool) -> TrainJob
 
 
 def _run(run: Run, job: TrainJob, stage: Stage, reporter: Reporter, label: str) -> dict[str, Any]:
-    """Train a job of the stage, under a bar; returns its `summary.json`."""
+    """Train a job of the stage, under a bar; returns its `summary.json`.
+
+    After round 0 it is empty where nothing can be learned from what there is. Raises NothingToTrainOn in round 0.
+    """
     before = steps_done(run.storage, job.checkpoint)
     with reporter.bar(label, 0, "steps") as bar:
 
@@ -128,7 +143,14 @@ def _run(run: Run, job: TrainJob, stage: Stage, reporter: Reporter, label: str) 
             figures = "".join(f", {name} {value:.3f}" for name, value in progress.figures.items())
             bar.to(progress.step, f"loss {progress.loss:.3f}{figures}{held_out}")
 
-        checkpoint = train(job, show)
+        try:
+            checkpoint = train(job, show)
+        except NothingToTrainOn as error:
+            # Of a few new examples or pairs that may be so by chance, and the rounds before have a student.
+            if job.round == 0:
+                raise
+            reporter.say(f"  {label}: {error.message}")
+            return {}
         summary = json.loads(run.storage.read(f"{job.checkpoint}/summary.json"))
         bar.total(checkpoint.steps)
         best = f", held out {validation_words(summary['validation'])}" if "validation" in summary else ""

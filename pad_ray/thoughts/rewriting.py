@@ -101,3 +101,10 @@ def made_by(name: str) -> tuple[str, str] | None:
     """The parent's id (or source) and the kind, told from the id (or source) of a new problem; None for any other."""
     made = _MADE.search(name)
     return (name[: made.start()], made[1]) if made else None
+
+
+def root_of(name: str) -> str:
+    """The id (or source) that one goes back to through all rewritings; one that nobody made is its own."""
+    while made := made_by(name):
+        name = made[0]
+    return name

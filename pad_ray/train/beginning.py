@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pad_ray.decode.loading import has_encoder, load_student
-from pad_ray.errors import StudentError
 from pad_ray.storage import Storage, local_copy
 from pad_ray.train.encode import Encoding
 from pad_ray.train.model import CompletionScores, load_tokenizer, mixed_precision
 from pad_ray.train.objectives import Completions, Distillation
 from pad_ray.train.preferences import begin_preferences
+from pad_ray.train.same_tokens import check_kind, check_tokens
 
 if TYPE_CHECKING:
     from pad_ray.train.launch import TrainJob
@@ -39,19 +39,10 @@ def load_teacher(job: TrainJob, device: Any, tokenizer: Any, apart: bool) -> Com
     """
     folder, precision = str(local_copy(job.teacher)), job.settings.precision
     asked = job.settings.distill.teacher if job.settings.distill else job.teacher
-    if has_encoder(folder) != apart:
-        kinds = "a causal model", "an encoder-decoder model"
-        raise StudentError(
-            f"train.distill.teacher: {asked} is {kinds[not apart]} and the student is {kinds[apart]}.",
-            hint="Choose a teacher of the student's kind: it scores the very tokens that the student does.",
-        )
+    check_kind(asked, has_encoder(folder), apart)
     theirs = load_tokenizer(folder)
-    if theirs.get_vocab() != tokenizer.get_vocab() or theirs.eos_token_id != tokenizer.eos_token_id:
-        raise StudentError(
-            f"train.distill.teacher: the tokenizer of {asked} ({len(theirs)} tokens) is not the student's"
-            f" ({len(tokenizer)} tokens), so its probabilities are those of other tokens.",
-            hint="Choose a teacher of the same family as student.model, or leave train.distill out.",
-        )
+    same_end = theirs.eos_token_id == tokenizer.eos_token_id
+    check_tokens(asked, theirs.get_vocab(), tokenizer.get_vocab(), same_end)
     kind = torch.device(device).type
     # Nothing is learned in its weights, so where bf16 is at home they need no more.
     half = precision == "bf16" or (precision == "auto" and kind == "cuda")

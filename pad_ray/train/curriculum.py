@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,39 +21,50 @@ from scipy import sparse
 from pad_ray.recipe_train import Curriculum
 from pad_ray.records import Example
 from pad_ray.thoughts.files import prompt_text
-from pad_ray.thoughts.rewriting import made_by
+from pad_ray.thoughts.rewriting import root_of
+from pad_ray.train.encode import encode
 
 ROWS = 1024
 """Examples compared with all others at once: what bounds the memory."""
 
 
-def stages(examples: Sequence[Example], settings: Curriculum, tokenizer: Any, max_length: int) -> list[list[Example]]:
+def stages(
+    examples: Sequence[Example],
+    settings: Curriculum,
+    tokenizer: Any,
+    max_length: int,
+    apart: bool = False,
+    chat: bool = False,
+) -> list[list[Example]]:
     """The training set once per stage, `settings.stages` times; the last is `examples` as they are.
 
-    Only examples of the task `solve` get help. Of an example that would have more than `max_length` tokens the least
-    similar exemplars are left out, then the knowledge.
+    Only examples of the task `solve` get help. Of an example whose row, as `encode` makes it, would have more than
+    `max_length` ids the least similar exemplars are left out, then the knowledge.
     """
     similar = neighbours(examples, settings.exemplars)
-    lengths = [len(ids) for ids in _ids(tokenizer, [example.prompt + example.completion for example in examples])]
     facts = [_ids(tokenizer, [facts_of(example) if settings.knowledge else ""])[0] for example in examples]
     rare = self_information([*facts, *_ids(tokenizer, [example.prompt for example in examples])])
     cut: list[list[Example]] = []
     for stage in range(settings.stages):
         rest = left(stage, settings.stages)
-        helped: list[Example] = []
-        for number, example in enumerate(examples):
-            shown = similar[number][: round(rest * settings.exemplars)]
-            known = knowledge(tokenizer.decode(most_telling(facts[number], rest, rare)))
-            room = max_length - 1 - lengths[number]
-            size = len(_ids(tokenizer, [known])[0])
-            if size > room:
-                known, size = "", 0
-            room -= size
-            while shown and sum(lengths[other] + 1 for other in shown) > room:
-                shown = shown[:-1]
-            # The most similar one stands next to the question.
-            solved = "".join(f"{examples[i].prompt}{examples[i].completion}\n" for i in reversed(shown))
-            helped.append(replace(example, prompt=known + solved + example.prompt))
+        known = [knowledge(tokenizer.decode(most_telling(ids, rest, rare))) for ids in facts]
+        shown = [near[: round(rest * settings.exemplars)] for near in similar]
+        helped = list(examples)
+        looked_at = [number for number in range(len(examples)) if known[number] or shown[number]]
+        while looked_at:
+            for number in looked_at:
+                # The most similar one stands next to the question.
+                solved = "".join(f"{examples[i].prompt}{examples[i].completion}\n" for i in reversed(shown[number]))
+                helped[number] = replace(examples[number], prompt=known[number] + solved + examples[number].prompt)
+            rows = encode([helped[number] for number in looked_at], tokenizer, sys.maxsize, apart, chat).rows
+            long = [number for number, row in zip(looked_at, rows, strict=True) if len(row.ids) > max_length]
+            # What is too long without any help stays so, and is dropped from every stage alike.
+            looked_at = [number for number in long if known[number] or shown[number]]
+            for number in looked_at:
+                if shown[number]:
+                    shown[number] = shown[number][:-1]
+                else:
+                    known[number] = ""
         cut.append(helped)
     return cut
 
@@ -99,7 +111,7 @@ def neighbours(examples: Sequence[Example], count: int) -> list[list[int]]:
     if not count or not solved:
         return found
     vectors = _vectors([examples[number].prompt for number in solved])
-    problems = [_problem(examples[number]) for number in solved]
+    problems = [root_of(examples[number].problem_id) for number in solved]
     for start in range(0, len(solved), ROWS):
         cosines = (vectors[start : start + ROWS] @ vectors.T).toarray()
         for row, cosine in enumerate(cosines):
@@ -127,11 +139,6 @@ def _vectors(texts: Sequence[str]) -> sparse.csr_matrix:
         columns += [places[word] for word in weights]
         values += [weight / norm for weight in weights.values()]
     return sparse.csr_matrix((values, (rows, columns)), shape=(len(texts), len(places)))
-
-
-def _problem(example: Example) -> str:
-    made = made_by(example.problem_id)
-    return made[0] if made else example.problem_id
 
 
 def _ids(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:

@@ -12,6 +12,7 @@ import deepspeed
 import torch
 from transformers import GenerationConfig
 
+from pad_ray.decode.chat import timeless
 from pad_ray.decode.loading import decoder_start, model_class
 from pad_ray.errors import TrainError
 from pad_ray.train.encode import Encoded
@@ -26,7 +27,7 @@ def export_student(engine: Any, tokenizer: Any, probe: Encoded, folder: Path, ca
     """Write the engine's model as a Hugging Face folder; every worker calls this, the first one writes.
 
     The folder is written under a temporary name, loaded back, and must give the same scores for the row `probe`.
-    Raises TrainError when it does not.
+    Raises TrainError on every worker when it does not.
     """
     engine.eval()
     model = engine.module.model
@@ -35,8 +36,17 @@ def export_student(engine: Any, tokenizer: Any, probe: Encoded, folder: Path, ca
         expected = all_scores(model, probe, engine.device)
     weights = gather(model, keep=engine.global_rank == 0)
     adapter = merge_adapters(model, weights)
+    failure: list[TrainError | None] = [None]
     if engine.global_rank == 0:
-        _publish(model, weights, adapter, tokenizer, probe, expected, folder, card)
+        try:
+            _publish(model, weights, adapter, tokenizer, probe, expected, folder, card)
+        except TrainError as error:
+            failure = [error]
+    if engine.world_size > 1:
+        # The others would wait for the first one, in the next step, until the process group gives up.
+        torch.distributed.broadcast_object_list(failure, src=0)
+    if failure[0]:
+        raise failure[0]
 
 
 def gather(model: Any, keep: bool) -> dict[str, torch.Tensor]:
@@ -75,6 +85,8 @@ def _publish(
     )
     model.config.eos_token_id, model.config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     model.save_pretrained(temporary, state_dict=weights)
+    if card.get("chat"):
+        tokenizer.chat_template = timeless(tokenizer)
     tokenizer.save_pretrained(temporary)
     if adapter:
         save_adapter(model, adapter, temporary / "adapter")

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pad_ray.errors import TrainError
+from pad_ray.errors import NothingToTrainOn, TrainError
 from pad_ray.recipe_train import Train
 from pad_ray.records import Example
-from pad_ray.thoughts.rewriting import made_by
+from pad_ray.thoughts.rewriting import root_of
 from pad_ray.train.encode import Encoded, Encoding
 from pad_ray.train.packing import Step, plan
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 def split(examples: Sequence[Example], share: float) -> tuple[list[Example], list[Example]]:
     """The examples to learn from, and those of about this share of the questions.
 
-    Raises TrainError when nothing is left to learn from.
+    Raises NothingToTrainOn when nothing is left to learn from.
     """
     learned = [example for example in examples if not is_held_out(example.problem_id, share)]
     held_out = [example for example in examples if is_held_out(example.problem_id, share)]
     if held_out and not learned:
-        raise TrainError(
+        raise NothingToTrainOn(
             f"there is nothing to train on: train.validation = {share} holds out every question of the"
             f" {len(held_out)} examples.",
             hint="Give more questions, or lower it.",
@@ -40,9 +40,8 @@ def split(examples: Sequence[Example], share: float) -> tuple[list[Example], lis
 
 
 def is_held_out(problem_id: str, share: float) -> bool:
-    """Whether a question is never trained on; what was made of it by rewriting goes with it."""
-    made = made_by(problem_id)
-    digest = hashlib.blake2b(f"held out/{made[0] if made else problem_id}".encode(), digest_size=8).digest()
+    """Whether a question is never trained on; what was made of it, however often rewritten, goes with it."""
+    digest = hashlib.blake2b(f"held out/{root_of(problem_id)}".encode(), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64 < share
 
 
@@ -55,8 +54,12 @@ def watch_training(
     trained: int,
     pad: int,
     keep: Callable[[State], None],
+    bare: int = 0,
 ) -> HeldOut:
-    """What watches a training of these steps over so many `trained` rows, with these held-out ones."""
+    """What watches a training of these steps over so many `trained` rows, with these held-out ones.
+
+    Rows before the row `bare` have help; the steps with them are looked at, and count for nothing.
+    """
     batches = plan(
         *encoding.sides,
         workers=workers,
@@ -66,7 +69,8 @@ def watch_training(
         seed=0,
     )
     due = validation_steps(steps, trained, settings.validate_every)
-    return HeldOut(encoding.rows, batches.steps, due, settings.patience, pad, keep)
+    helped = sum(any(row < bare for of in step for micro in of for row in micro) for step in steps)
+    return HeldOut(encoding.rows, batches.steps, due, settings.patience, pad, keep, helped)
 
 
 def validation_steps(steps: Sequence[Step], rows: int, every: float) -> frozenset[int]:
@@ -98,6 +102,8 @@ class HeldOut:
     """Id of the pad token."""
     keep: Callable[[State], None]
     """Keeps the student as it is now; called where it is better than ever, if the best is what is wanted."""
+    helped: int = 0
+    """First steps of which none counts, because the questions of a curriculum had help in them."""
 
     @property
     def wants_best(self) -> bool:
@@ -112,6 +118,8 @@ class HeldOut:
         if not self.rows or state.step not in self.due:
             return state, None
         loss = self.loss(engine)
+        if state.step <= self.helped:
+            return state, loss
         if loss >= state.best_loss:
             return replace(state, waited=state.waited + 1), loss
         state = replace(state, best_step=state.step, best_loss=loss, waited=0)

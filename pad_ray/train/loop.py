@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pad_ray.decode.loading import has_encoder
-from pad_ray.errors import StudentError, TrainError
+from pad_ray.errors import NothingToTrainOn, StudentError, TrainError
 from pad_ray.records import Checkpoint
 from pad_ray.storage import Storage, local_copy
 from pad_ray.train.deepspeed_config import deepspeed_config, prepare_deepspeed
@@ -94,6 +94,7 @@ def _train(job: TrainJob) -> Checkpoint | None:
         settings,
         workers=workers,
         trained=encoding.examples,
+        bare=sum(encoding.stages[:-1]),
         pad=tokenizer.pad_token_id,
         keep=lambda state: export(states.best(state)),
     )
@@ -134,10 +135,10 @@ def prepare_process(local_rank: int, local_workers: int) -> None:
 
 
 def plan_training(job: TrainJob, encoding: Encoding, workers: int) -> Plan:
-    """The plan of a job. Raises TrainError when there is nothing to train on."""
+    """The plan of a job. Raises NothingToTrainOn."""
     if not encoding.rows:
         what = "pairs" if encoding.pairs else "examples"
-        raise TrainError(
+        raise NothingToTrainOn(
             f"there is nothing to train on: {job.mixture} holds {encoding.dropped} {what},"
             f" and none fits into train.max_length = {job.settings.max_length} tokens."
             if encoding.dropped
@@ -151,12 +152,14 @@ def plan_training(job: TrainJob, encoding: Encoding, workers: int) -> Plan:
     if job.steps:
         return exactly(job.steps, partial(lay_out, *encoding.sides, seed=job.seed))
     stages = encoding.cut()
-    most = settings.max_steps and -(-settings.max_steps // len(stages))
+    # What cannot be shared evenly the last stages get: they are nearest to what the student will be asked.
+    least, rest = divmod(settings.max_steps, len(stages)) if settings.max_steps else (None, 0)
     courses: list[tuple[Plan, tuple[list[int], ...]]] = []
     for number, stage in enumerate(stages):
         tokens = sum(len(row.ids) for row in stage.rows)
         epochs = job.epochs if job.tokens is None else min(job.epochs, job.tokens / tokens)
         seed = job.seed + number
+        most = None if least is None else least + (number >= len(stages) - rest)
         course = lay_out(*stage.sides, epochs=epochs / len(stages), seed=seed, max_steps=most)
         courses.append((course, stage.sides))
     return in_turn(courses)

@@ -25,7 +25,7 @@ _NAME = "default"
 def add_adapters(model: Any, lora: Lora, seed: int) -> None:
     """Freeze a model and put adapters, drawn under the seed, beside its layers; they change no score yet.
 
-    Raises StudentError where no layer has such a name, or where one shares its weights with another.
+    Raises StudentError where no layer has one of the names, or where one shares its weights with another.
     """
     torch.manual_seed(seed)
     model_type = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
@@ -45,6 +45,14 @@ def add_adapters(model: Any, lora: Lora, seed: int) -> None:
             f"student.lora.targets: {lora.targets!r} fits no layer of this {model.config.model_type} model: {error}",
             hint="Name layers by the end of their names, or take all-linear.",
         ) from error
+    adapted = [name for name, _ in _adapted(model)]
+    for target in lora.targets if isinstance(lora.targets, list) else ():
+        # peft is content with one name that fits.
+        if not any(name == target or name.endswith(f".{target}") for name in adapted):
+            raise StudentError(
+                f"student.lora.targets: {target!r} fits no layer of this {model.config.model_type} model.",
+                hint="Name layers by the end of their names, or take all-linear.",
+            )
     if others := [name for name, layer in _adapted(model) if not isinstance(layer, Linear)]:
         raise StudentError(
             f"student.lora.targets: {others[0]} is no linear layer, and only those can have an adapter here.",

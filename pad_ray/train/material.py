@@ -50,7 +50,7 @@ def read_material(job: TrainJob, storage: Storage, tokenizer: Any, apart: bool) 
 def _staged(job: TrainJob, learned: list[Example], tokenizer: Any, apart: bool) -> Encoding:
     """The rows of all stages of the curriculum, one stage after the other."""
     settings, longest = job.settings, job.settings.max_length
-    cut = stages(learned, settings.curriculum, tokenizer, longest) if settings.curriculum else []
+    cut = stages(learned, settings.curriculum, tokenizer, longest, apart, job.chat) if settings.curriculum else []
     encoded = [encode(examples, tokenizer, longest, apart, job.chat) for examples in cut]
     rows = tuple(row for stage in encoded for row in stage.rows)
     # An example that fits in no other way fits without help, as it stands in the last stage.

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from tiny_student import make_tiny_student
 
-from pad_ray.decode.chat import chat_prompt
+from pad_ray.decode.chat import chat_prompt, timeless
 from pad_ray.decode.loading import load_engine
 from pad_ray.decode.transformers_engine import prompt_ids
 from pad_ray.errors import StudentError
-from pad_ray.records import Example
+from pad_ray.records import Example, Message
 from pad_ray.train.encode import encode
 
 TURNS = "{% for turn in messages %}[{{ turn.role }}]{{ turn.content }}{% endfor %}"
@@ -58,6 +58,27 @@ def test_training_and_decoding_read_the_same_prompt(student: Path, bos: str | No
     assert asked == "[user]Q: 3[reply]"
     assert list(row.ids[: row.prompt]) == prompt_ids(tokenizer, asked)
     assert tokenizer.decode(row.ids[: row.prompt]).replace(" ", "") == asked.replace(" ", "")
+
+
+def test_a_template_with_a_date_gives_the_same_prompt_every_day_and_otherwise_what_it_gave(student: Path) -> None:
+    tokenizer = tokenizer_of(student)
+    days = "\n  {% if strftime_now is defined %}({{ strftime_now('%d %b %Y') }}{{ strftime_now('%Y') | int + 1 }})"
+    days += "{% endif %}\n"
+    tokenizer.chat_template = days + TEMPLATE
+    assert chat_prompt(tokenizer, "Q: 3") == "\n(26 Jul 20242025)[user]Q: 3[reply]"
+    # Nothing but the date is another: lines and blanks at the beginning are the template's.
+    tokenizer.chat_template = days.replace("%d %b", "").replace("%Y", "") + TEMPLATE
+    turns = [{"role": "user", "content": "Q: 3"}]
+    plain = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    assert chat_prompt(tokenizer, "Q: 3") == plain
+    tokenizer.chat_template = days + TEMPLATE
+    assert timeless(tokenizer) != tokenizer.chat_template
+    tokenizer.chat_template = timeless(tokenizer)
+    assert timeless(tokenizer) == tokenizer.chat_template, "an exported one is not wrapped again"
+    assert tokenizer.apply_chat_template(turns, tokenize=False).startswith("\n(26 Jul 20242025)")
+    engine = load_engine(student)
+    engine._tokenizer.chat_template = days + TEMPLATE
+    assert "26 Jul 2024" in engine.chat([Message("user", "Q: 3")])
 
 
 def test_the_card_alone_has_prompts_wrapped(student: Path) -> None:

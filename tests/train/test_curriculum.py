@@ -92,7 +92,8 @@ def test_knowledge_can_be_switched_off(tokenizer: Any) -> None:
 def test_exemplars_are_the_most_similar_questions_of_other_problems_and_only_solved_ones() -> None:
     twin = replace(EXAMPLES[0], example_id="p0#program.r0.k1")
     again = replace(EXAMPLES[0], example_id="x", problem_id="p0~rephrase0")
-    found = neighbours([*EXAMPLES, twin, again], 2)
+    twice = replace(EXAMPLES[0], example_id="y", problem_id="p0~harder1~rephrase0")
+    found = neighbours([*EXAMPLES, twin, again, twice], 2)
     assert found[0] == [1, 2], "neither another program of the same question, nor the question rephrased"
     assert found[4] == [], "a repair gets no help"
     assert all(4 not in row for row in found), "and is none"
@@ -163,3 +164,45 @@ def test_a_limit_on_tokens_is_shared_out_among_the_stages(make_job: MakeJob) -> 
             for row in micro:
                 taken[row // 40] += len(material.rows[row].ids)
     assert all(abs(tokens - 2000) < 512 for tokens in taken)
+
+
+@pytest.mark.parametrize("chat", [True, False])
+@pytest.mark.parametrize("start", [True, False])
+def test_help_makes_no_row_too_long_in_a_chat_or_with_a_start_token(tmp_path: Path, chat: bool, start: bool) -> None:
+    tokenizer = load_tokenizer(str(make_tiny_student(tmp_path)))
+    tokenizer.chat_template = "A long-winded introduction, forty letters." * 2 + "{{ messages[0].content }}"
+    if start:
+        from tokenizers import processors
+
+        tokenizer.bos_token = "<unk>"
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single="<unk> $A", special_tokens=[("<unk>", tokenizer.convert_tokens_to_ids("<unk>"))]
+        )
+    longest = max(len(row.ids) for row in encode(EXAMPLES, tokenizer, LONG, chat=chat).rows)
+    for most in (longest, longest + 1, longest + 75, longest + 150):
+        cut = stages(EXAMPLES, Curriculum(stages=4, exemplars=3), tokenizer, most, chat=chat)
+        assert [len(encode(stage, tokenizer, most, chat=chat).rows) for stage in cut] == [len(EXAMPLES)] * 4
+    assert cut[0] != EXAMPLES, "where there is room there is help"
+
+
+@pytest.mark.parametrize(("most", "taken"), [(5, [1, 1, 1, 2]), (2, [0, 0, 1, 1]), (1, [0, 0, 0, 1]), (8, [2] * 4)])
+def test_a_limit_on_steps_is_kept_and_what_cannot_be_shared_goes_to_the_last_stages(
+    make_job: MakeJob, most: int, taken: list[int]
+) -> None:
+    curriculum = {"curriculum": Curriculum(stages=4, exemplars=2), "max_length": 400}
+    job = make_job(epochs=30, settings={**curriculum, "max_steps": most})
+    material = read_material(job, Storage(job.root), load_tokenizer(job.model), False).learned
+    steps_ = plan_training(job, material, workers=1).steps
+    stage_of = [step[0][0][0] // 40 for step in steps_]
+    assert [stage_of.count(stage) for stage in range(4)] == taken
+
+
+def test_a_chat_that_leaves_room_for_no_help_leaves_no_stage_empty(make_job: MakeJob, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(str(make_tiny_student(tmp_path / "chat")))
+    tokenizer.chat_template = "x" * 40 + "{{ messages[0].content }}"
+    longest = max(len(row.ids) for row in encode(sums(40), tokenizer, LONG, chat=True).rows)
+    settings = {"curriculum": Curriculum(stages=4, exemplars=3), "max_length": longest}
+    job = make_job(chat=True, tokens=4000, settings=settings)
+    material = read_material(job, Storage(job.root), tokenizer, False).learned
+    assert material.stages == (40, 40, 40, 40)
+    assert plan_training(job, material, workers=1).steps

@@ -20,7 +20,7 @@ from pad_ray.train.checkpoint import State
 from pad_ray.train.encode import Encoded, Encoding, encode
 from pad_ray.train.held_out import HeldOut, is_held_out, split, validation_steps, watch_training
 from pad_ray.train.loop import take_step
-from pad_ray.train.packing import plan
+from pad_ray.train.packing import in_turn, plan
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -46,7 +46,7 @@ def test_a_question_is_on_one_side_with_all_its_programs_and_all_that_was_made_o
     ids: list[str], share: float
 ) -> None:
     assume(not all(is_held_out(id_, share) for id_ in ids))
-    names = [name for id_ in ids for name in (id_, id_, f"{id_}~harder0", f"{id_}~rephrase2")]
+    names = [name for id_ in ids for name in (id_, id_, f"{id_}~harder0", f"{id_}~harder0~rephrase2")]
     examples = [replace(EXAMPLE, problem_id=name, example_id=str(i)) for i, name in enumerate(names)]
     sides = split(examples, share)
     assert sorted(one.example_id for side in sides for one in side) == sorted(one.example_id for one in examples)
@@ -148,6 +148,32 @@ def test_the_best_is_the_first_of_the_lowest_and_patience_counts_from_it(monkeyp
     assert seen == [(1, 0, False), (2, 0, False), (2, 1, False), (2, 2, False), (5, 0, False)]
     assert kept == [1, 2, 5]
     assert held_out.stops(replace(state, waited=3))
+
+
+def test_of_a_curriculum_only_the_stage_of_bare_questions_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+    stage = plan([9] * 4, workers=1, tokens_per_batch=18, micro_tokens=18, epochs=1, seed=0)
+    steps = in_turn([(stage, ([9] * 4,))] * 2).steps
+    assert len(steps) == 4
+    held_out = watch_training(
+        Encoding((Encoded((1, 2), 1),), 0),
+        steps,
+        Train(validation=0.5, patience=1, validate_every=0.01),
+        workers=1,
+        trained=4,
+        bare=4,
+        pad=0,
+        keep=lambda state: kept.append(state.step),
+    )
+    losses = iter([1.0, 2.0, 4.0, 3.0])
+    monkeypatch.setattr(HeldOut, "loss", lambda *_: next(losses))
+    engine: Any = SimpleNamespace(train=lambda: None)
+    state, seen = State("plan"), list[tuple[int, int, float | None, bool]]()
+    for step in range(1, 5):
+        state, loss = held_out.look(engine, replace(state, step=step))
+        seen.append((state.best_step, state.waited, loss, held_out.stops(state)))
+    assert seen == [(0, 0, 1.0, False), (0, 0, 2.0, False), (3, 0, 4.0, False), (4, 0, 3.0, False)]
+    assert kept == [3, 4]
 
 
 def test_patience_without_held_out_questions_is_refused_with_the_mend() -> None:

@@ -150,6 +150,7 @@ def test_a_next_round_puts_new_adapters_on_what_the_last_one_learned(make_job: M
     ("targets", "said"),
     [
         (["nothing"], "fits no layer"),
+        (["q_proj", "nonsense"], "'nonsense' fits no layer"),
         (["lm_head", "q_proj"], "share their weights"),
         (["embed_tokens"], "no linear layer"),
     ],
