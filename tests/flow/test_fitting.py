@@ -89,7 +89,8 @@ from pathlib import Path
 from pad_ray.flow.fitting import check_fit
 from pad_ray.recipe_file import parse_recipe
 folder = {str(student)!r}
-tree = {{"name": "t", "problems": {{"train": "none"}}, "student": {{"model": folder, "lora": {{"targets": ["q_proj"]}}}}}}
+student = {{"model": folder, "lora": {{"targets": ["q_proj"]}}}}
+tree = {{"name": "t", "problems": {{"train": "none"}}, "student": student}}
 check_fit(parse_recipe({{**tree, "train": {{"distill": {{"teacher": folder}}}}}}), Path(folder), Path(folder))
 print(sorted({{"torch", "transformers"}} & set(sys.modules)))
 """
