@@ -160,8 +160,10 @@ def _forget_states(storage: Storage) -> None:
     manifest = load_manifest(storage)
     for stage in manifest.stages if manifest else ():
         if stage.stage == "train" and stage.state == "done":
-            for name in _STATES:
-                storage.delete(f"round-{stage.round}/{name}")
+            for name in (f"round-{stage.round}/{part}" for part in _STATES):
+                # Where a round learned from pairs alone, what came of them is its student.
+                if name != stage.counts["checkpoint"]["student"]:
+                    storage.delete(name)
 
 
 def _describe(root: str) -> None:

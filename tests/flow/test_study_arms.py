@@ -16,11 +16,11 @@ from pad_ray import cli_study
 from pad_ray import study as studies
 from pad_ray.evaluate.study_page import study_table
 from pad_ray.flow.progress import Reporter
-from pad_ray.manifest import StageName
+from pad_ray.manifest import StageName, load_manifest
 from pad_ray.refine import rounds
 from pad_ray.run import Run
 from pad_ray.storage import Storage
-from pad_ray.study import StudyRun, run_study
+from pad_ray.study import StudyRun, forget_states, run_study
 from pad_ray.study_file import parse_study
 from pad_ray.terminal import console
 
@@ -135,6 +135,21 @@ def test_the_states_of_finished_trainings_go_also_where_the_study_did_not_finish
     cli_study.study(str(file), str(tmp_path))
     assert not states()
     assert (tmp_path / "arms/all-seed0/round-1/student/config.json").exists()
+
+
+def test_a_student_that_learned_from_pairs_alone_is_kept(tmp_path: Path) -> None:
+    study = bound(tmp_path, {"all": {}})
+    make(study)
+    arm = Storage(tmp_path / "arms/all-seed0")
+    manifest = load_manifest(arm)
+    assert manifest
+    stage = manifest.find(1, "train")
+    assert stage
+    stage.counts["checkpoint"] = {"student": "round-1/preference/student"}
+    manifest.save(arm)
+    arm.write("round-1/preference/student/weights", b"w")
+    forget_states(study)
+    assert arm.exists("round-1/preference/student/weights")
 
 
 def test_what_most_arms_want_is_shared(tmp_path: Path, asked: list[tuple[str, int]]) -> None:
