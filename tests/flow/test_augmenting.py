@@ -71,6 +71,7 @@ def rows(folder: Path, noun: str, kind: type[Any]) -> list[Any]:
     return list(Storage(folder).scan_rows(noun, kind))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_new_problems_are_labelled_by_agreement_and_an_interrupted_or_stopped_run_pays_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -168,6 +169,8 @@ def test_a_training_problem_that_is_called_like_a_new_one_is_refused(tmp_path: P
         plan(run, 0)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("ray_session")
 def test_rewriting_that_failed_for_a_passing_reason_is_asked_again_and_what_was_made_before_stays(
     tmp_path: Path,

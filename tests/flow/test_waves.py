@@ -53,6 +53,7 @@ def rows(folder: Path, noun: str, kind: type[Any]) -> list[Any]:
     return list(Storage(folder).scan_rows(f"round-0/{noun}", kind))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
 def test_only_unsolved_problems_are_asked_again_and_an_interrupted_or_stopped_run_asks_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -41,8 +41,8 @@ def scores(model: Any, tokenizer: Any) -> torch.Tensor:
         (2, "fp32", True),
         (3, "fp32", True),
         (0, "bf16", False),
-        (2, "bf16", False),
-        (3, "bf16", True),
+        pytest.param(2, "bf16", False, marks=pytest.mark.slow),
+        pytest.param(3, "bf16", True, marks=pytest.mark.slow),
     ],
 )
 def test_adapters_learn_with_every_stage_and_arithmetic(
@@ -97,7 +97,7 @@ def test_an_export_whose_adapters_were_not_added_gets_no_name(
     assert not (Path(job.root) / job.student).exists()
 
 
-@pytest.mark.parametrize("stage", [0, 2, 3])
+@pytest.mark.parametrize("stage", [0, *(pytest.param(stage, marks=pytest.mark.slow) for stage in (2, 3))])
 def test_a_stopped_training_goes_on_to_the_same_end(
     make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, stage: int
 ) -> None:
