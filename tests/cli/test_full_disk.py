@@ -22,6 +22,7 @@ mount -o remount,size=200m {disk}
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_full_disk_stops_a_run_with_one_sentence_and_it_resumes_when_there_is_room(tmp_path: Path) -> None:
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         pytest.skip("a small disk of our own can only be mounted by root, with unshare")

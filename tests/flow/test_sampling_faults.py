@@ -70,7 +70,7 @@ def test_with_every_third_call_failing_in_every_way_a_run_ends_complete_and_the_
     "victim",
     [
         "sampler",
-        "driver",
+        pytest.param("driver", marks=pytest.mark.long),  # test_kill_and_resume kills one, too
         pytest.param("raylet", marks=pytest.mark.long),
         pytest.param("ctrl-c", marks=pytest.mark.long),
     ],

@@ -192,6 +192,7 @@ def test_margins_rise_and_a_stopped_training_ends_with_the_same_numbers(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("ray_session")
 def test_two_workers_learn_what_one_learns(make_job: MakeJob) -> None:
     alone = preferring(make_job, "alone", epochs=2)

@@ -91,8 +91,9 @@ def test_a_run_killed_in_training_goes_on_from_its_last_state(make_job: MakeJob)
     assert finished(Storage(job.root), job.checkpoint)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("ray_session", "one_thread")
-@pytest.mark.parametrize("stage", [pytest.param(2, marks=pytest.mark.long), 3])
+@pytest.mark.parametrize("stage", [2, 3])
 def test_two_workers_survive_the_death_of_one_and_learn_what_one_worker_learns(make_job: MakeJob, stage: int) -> None:
     alone = make_job("alone", epochs=30)
     assert not isinstance(run_training(alone, gpu=False), Exception)
