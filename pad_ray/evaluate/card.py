@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pad_ray.evaluate import wording
 from pad_ray.evaluate.folder import UNTRAINED, read_json, rounds
 from pad_ray.evaluate.sentences import base_model, gain_sentence, gains, teacher, watched_sentence
 from pad_ray.evaluate.story import Round, Story, read_story
+from pad_ray.evaluate.templating import template
 from pad_ray.records import Problem
 from pad_ray.storage import Storage
 from pad_ray.students.wheel import WHEELS
@@ -147,24 +146,10 @@ def _learning_rate(recipe: Mapping[str, Any], round_: int) -> float | None:
     return (refine.get("lr") if round_ else None) or train.get("lr")
 
 
-@cache
 def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("pad_ray.evaluate"),
-        autoescape=False,  # Markdown; what comes from elsewhere goes through `cell`
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(
-        percent=wording.percent,
-        interval=wording.interval,
-        duration=wording.duration,
-        words=lambda name: str(name).replace("_", " "),
+    # Markdown escapes nothing by itself: what comes from elsewhere goes through `cell`.
+    return template(
+        "card.md",
         count=lambda number: f"{number:,}",
         cell=lambda text: re.sub(r"([|<>`\\])", r"\\\1", " ".join(str(text).split())),
     )
-    return environment.get_template("card.md")

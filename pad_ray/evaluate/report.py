@@ -7,7 +7,6 @@ and the page forbids itself scripts and any outside resource.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from pad_ray.errors import UsageError
 from pad_ray.evaluate import plots, wording
 from pad_ray.evaluate import sentences as say
 from pad_ray.evaluate.story import Story, read_story
+from pad_ray.evaluate.templating import template
 from pad_ray.problems import left_out
 from pad_ray.storage import Storage
 
@@ -79,27 +79,5 @@ def _plot(draw: Any, by_round: dict[int, Any]) -> str:
     return draw(by_round) if by_round else ""
 
 
-@cache
 def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("pad_ray.evaluate"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        percent=wording.percent,
-        interval=wording.interval,
-        points=wording.points,
-        points_interval=wording.points_interval,
-        p_value=wording.p_value,
-        duration=wording.duration,
-        words=lambda name: str(name).replace("_", " "),
-        count=wording.count,
-        value=wording.value,
-        left_out=left_out,
-    )
-    return environment.get_template("report.html.j2")
+    return template("report.html.j2", count=wording.count, value=wording.value, left_out=left_out)

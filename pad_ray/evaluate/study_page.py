@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pad_ray.evaluate import plots, wording
 from pad_ray.evaluate.arms import RESAMPLES, ROUND_0, study_results
+from pad_ray.evaluate.templating import template
 from pad_ray.storage import Storage
 from pad_ray.study_file import Study
 
@@ -203,24 +204,9 @@ def _pooled(rows: Any) -> list[Mapping[str, Any]]:
 
 
 def _template(name: str) -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("pad_ray.evaluate"),
-        autoescape=name.endswith(".html.j2"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters.update(
-        percent=wording.percent,
-        interval=wording.interval,
-        points=wording.points,
-        points_interval=wording.points_interval,
+    return template(
+        name,
         counted=wording.counted,
-        duration=wording.duration,
         steps=wording.steps,
         p_value=lambda p: "–" if p is None else wording.p_value(p),
     )
-    return environment.get_template(name)
