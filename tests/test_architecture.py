@@ -15,7 +15,7 @@ ALL = sorted(path for top in ("pad_ray", "serve", "jobs", "tests", "bench") for 
 
 # From the bottom up. A module may import from its own layer and from those below.
 LAYERS = [
-    {"outcomes", "errors", "records", "terminal", "", "__version__"},
+    {"outcomes", "errors", "records", "syntax", "terminal", "", "__version__"},
     {
         "storage",
         "jsonl",

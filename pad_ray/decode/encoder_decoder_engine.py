@@ -1,11 +1,13 @@
 """Generation with encoder-decoder students (T5, CodeT5): the prompts are read once, the decoder writes beside them.
 
 Padding is on the right of what the encoder reads, behind a mask; what the decoders write begins in the same column in
-every row, so nothing is padded there. Rows leave the batch as soon as they end, as in the engine for causal models.
+every row, so nothing is padded there; what was written before is written once more, word for word. Rows leave the batch
+as soon as they end, as in the engine for causal models.
 """
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pad_ray.decode.loading import decoder_start
@@ -23,11 +25,11 @@ class EncoderDecoderEngine(TransformersEngine):
     def _ids(self, prompt: str) -> list[int]:
         return source_ids(self._tokenizer, [prompt])[0]
 
-    def _limit(self, read: int, max_tokens: int) -> int:
+    def _limit(self, read: int, before: int, max_tokens: int) -> int:
         """What is read takes no room from what is written; each has the context's length for itself."""
         if self._context is None:
             return max_tokens
-        return min(max_tokens, self._context) if read <= self._context else 0
+        return min(max_tokens, self._context - before) if read <= self._context else 0
 
     def _read_prefix(self, rows: list[Row]) -> None:
         """Nothing is shared: an encoder looks both ways, so the same beginning is read differently in every prompt."""
@@ -39,10 +41,13 @@ class EncoderDecoderEngine(TransformersEngine):
         states, mask = self._encode(rows)
         cache = self._new_cache()
         chosen = torch.tensor([decoder_start(self._model)] * len(rows), device=self.device)
-        while True:
+        for column in count():
             logits = self._write(chosen, states, mask, cache)
             chosen = choose(logits, temperature, rows)
-            keep = self._append(rows, chosen.tolist(), stop)
+            for place, row in enumerate(rows):
+                if column < len(row.written):
+                    chosen[place] = row.written[column]
+            keep = self._append(rows, logits, chosen, stop, column)
             if not keep:
                 return
             if len(keep) < len(rows):

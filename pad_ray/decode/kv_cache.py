@@ -77,6 +77,16 @@ def spread(cache: Cache, rows: int) -> Cache:
     return Cache(layers=[layer.spread(rows) for layer in cache.layers])  # type: ignore[union-attr]
 
 
+def repeated(cache: Cache, rows: torch.Tensor) -> Cache:
+    """A cache whose row `place` begins with row `rows[place]` of `cache`."""
+    layers: list[Any] = []
+    for old in cache.layers:
+        layer = RoomyLayer()
+        layer.update(old.keys[rows], old.values[rows])  # type: ignore[index]
+        layers.append(layer)
+    return Cache(layers=layers)
+
+
 def joined(caches: Sequence[Cache], columns: int, shared: int) -> Cache:
     """One cache of the rows of several; where one has fewer columns, the gap is behind its first `shared` ones."""
     parts_of_layers = zip(*(cache.layers for cache in caches), strict=True)
