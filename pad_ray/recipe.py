@@ -104,8 +104,22 @@ class Decode(Section):
         if self.scorer is None and self.weight != usual["weight"].default:
             raise ValueError("decode.weight does nothing without decode.scorer; leave it out, or name a scorer")
         if self.kind == "beam" and self.temperature == 0:
-            raise ValueError("decode.temperature: at 0 all continuations of a line are the same; raise it, or use greedy")
+            raise ValueError(
+                "decode.temperature: at 0 all continuations of a line are the same; raise it, or use greedy"
+            )
         return self
+
+    @property
+    def width(self) -> int:
+        """Texts that are written for one question at the same time."""
+        return {"greedy": 1, "vote": self.samples, "beam": self.beams * self.continuations}[self.kind]
+
+    def extras(self) -> dict[str, Any]:
+        """The keys in use beyond kind, samples and max_tokens; a vote's temperature is none of them."""
+        keys = ["beams", "continuations", "temperature"] if self.kind == "beam" else []
+        keys += ["scorer", "weight"] if self.scorer else []
+        keys += ["repairs"] if self.repairs else []
+        return {key: getattr(self, key) for key in keys}
 
 
 class Evaluate(Section):

@@ -20,7 +20,6 @@ from pad_ray.recipe import Decode
 from pad_ray.records import Answer
 from pad_ray.sandbox.execution import Execution
 
-
 Execute = Callable[[Sequence[str]], list[Execution]]
 """Runs programs; what became of each, in order."""
 

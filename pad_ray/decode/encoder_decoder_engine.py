@@ -40,7 +40,7 @@ class EncoderDecoderEngine(TransformersEngine):
 
         states, mask = self._encode(rows)
         cache = self._new_cache()
-        chosen = torch.tensor([decoder_start(self._model)] * len(rows), device=self.device)
+        chosen = torch.tensor([decoder_start(self.model)] * len(rows), device=self.device)
         for column in count():
             logits = self._write(chosen, states, mask, cache)
             chosen = choose(logits, temperature, rows)
@@ -65,7 +65,7 @@ class EncoderDecoderEngine(TransformersEngine):
         ids = torch.tensor([row.prompt + [0] * (width - len(row.prompt)) for row in rows], device=self.device)
         lengths = torch.tensor([len(row.prompt) for row in rows], device=self.device)
         mask = (torch.arange(width, device=self.device) < lengths[:, None]).long()
-        return self._model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state, mask
+        return self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state, mask
 
     def _new_cache(self) -> Any:
         """Keys and values of what is written, which grow, and of what was read, which the first step fills."""
@@ -73,12 +73,12 @@ class EncoderDecoderEngine(TransformersEngine):
 
         from pad_ray.decode.kv_cache import new_cache
 
-        config = self._model.get_decoder().config
+        config = self.model.get_decoder().config
         return EncoderDecoderCache(new_cache(config), new_cache(config))
 
     def _write(self, last: torch.Tensor, states: torch.Tensor, mask: torch.Tensor, cache: Any) -> torch.Tensor:
         """Scores [rows, vocabulary] of the tokens that follow the `last` ones [rows]; the cache grows by these."""
-        out = self._model(
+        out = self.model(
             encoder_outputs=(states,),
             attention_mask=mask,
             decoder_input_ids=last[:, None],

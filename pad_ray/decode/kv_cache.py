@@ -114,3 +114,13 @@ def without_gaps(keep: Sequence[int]) -> list[int]:
     there = set(keep)
     behind = [row for row in keep if row >= len(keep)]
     return [place if place in there else behind.pop() for place in range(len(keep))]
+
+
+def common(prompts: Sequence[list[int]]) -> int:
+    """How many tokens all prompts begin with, so that at least one of each is left over; 0 for no prompts."""
+    if not prompts:
+        return 0
+    # What the first and the last in order share, all between them share too.
+    pairs = list(zip(min(prompts), max(prompts), strict=False))
+    same = next((place for place, (one, other) in enumerate(pairs) if one != other), len(pairs))
+    return min(same, min(map(len, prompts)) - 1)

@@ -21,6 +21,7 @@ from pad_ray.outcomes import Outcome
 from pad_ray.sandbox.execution import Execution
 from pad_ray.syntax import fingerprint
 
+
 @dataclass(slots=True)
 class Beam:
     """A reply on its way, line by line."""
@@ -138,9 +139,7 @@ def search(
     return [one.choice() for one in searches]
 
 
-def _lengthen(
-    engine: Engine, thought: ModuleType, going: Sequence[_Search], step: int, stop: str
-) -> list[list[Beam]]:
+def _lengthen(engine: Engine, thought: ModuleType, going: Sequence[_Search], step: int, stop: str) -> list[list[Beam]]:
     """Several further lines for every beam of every question, in one call."""
     decode = going[0].ask.decode
     wanted = [

@@ -67,7 +67,8 @@ class TransformersEngine:
         self._small = self.device == "cpu" and model.num_parameters() < SMALL
         if self.device == "cpu" and not self._small and multiplies_bf16("cpu"):
             model = model.to(torch.bfloat16)
-        self._model = model.to(self.device).eval()
+        self.model = model.to(self.device).eval()
+        """The model itself."""
         self.learned_chat = self.wraps = is_chatting(self.student_dir)
         self._stops = _stop_ids(self._tokenizer, model)
         self._context: int | None = getattr(model.config, "max_position_embeddings", None)
@@ -105,7 +106,7 @@ class TransformersEngine:
         streams = draws(seed, len(prompts))
         rows: list[Row] = []
         for index, prompt in enumerate(prompts):
-            ids = self._ids(chat_prompt(self._tokenizer, prompt) if self.wraps else prompt)
+            ids = self.ids(prompt)
             if not ids:
                 raise ValueError(f"prompts[{index}] is empty, and this model's tokenizer adds nothing to start from.")
             before = list(written[index]) if written else []
@@ -118,6 +119,10 @@ class TransformersEngine:
                 self._complete(waiting[start : start + self.batch_size], prefix, temperature, stop)
         return [self._completion(row, stop) for row in rows]
 
+    def ids(self, prompt: str) -> list[int]:
+        """The token ids that the model reads for a prompt, as a turn of a chat where it wraps them."""
+        return self._ids(chat_prompt(self._tokenizer, prompt) if self.wraps else prompt)
+
     def _ids(self, prompt: str) -> list[int]:
         return prompt_ids(self._tokenizer, prompt)
 
@@ -129,15 +134,15 @@ class TransformersEngine:
         """The cache of what all prompts begin with, as one row; None where that is not worth it."""
         import torch
 
-        from pad_ray.decode.kv_cache import can_spread, new_cache
+        from pad_ray.decode.kv_cache import can_spread, common, new_cache
 
         prompts = [row.read for row in rows]
-        length = _common(prompts)
-        if len(prompts) < 2 or length < SHARED or not can_spread(self._model.config):
+        length = common(prompts)
+        if len(prompts) < 2 or length < SHARED or not can_spread(self.model.config):
             return None
-        cache = new_cache(self._model.config)
+        cache = new_cache(self.model.config)
         ids = torch.tensor([prompts[0][:length]], device=self.device)
-        self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return cache
 
     def _complete(self, rows: list[Row], prefix: Cache | None, temperature: float, stop: str) -> None:
@@ -149,7 +154,7 @@ class TransformersEngine:
         read = prefix.get_seq_length() if prefix else 0
         texts = [tuple(row.read[read:]) for row in rows]
         # Equal ones are read once, where the cache can give what was read to several rows.
-        distinct = list(dict.fromkeys(texts)) if can_spread(self._model.config) else texts
+        distinct = list(dict.fromkeys(texts)) if can_spread(self.model.config) else texts
         width = max(map(len, distinct))
         gaps = [width - len(text) for text in distinct]
         ids = torch.tensor([[0] * gap + [*text] for gap, text in zip(gaps, distinct, strict=True)], device=self.device)
@@ -205,7 +210,7 @@ class TransformersEngine:
 
         from pad_ray.decode.kv_cache import can_spread, joined, new_cache, spread
 
-        config, (rows, width) = self._model.config, ids.shape
+        config, (rows, width) = self.model.config, ids.shape
         whole = self.device != "cpu" or not can_spread(config)
         part = rows if whole else max(1, PART // width)
         read = mask.shape[1] - width
@@ -222,7 +227,7 @@ class TransformersEngine:
 
     def _forward(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Cache) -> torch.Tensor:
         """Scores [rows, vocabulary] of the tokens that follow `ids` [rows, columns]; the cache grows by them."""
-        out = self._model(
+        out = self.model(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
@@ -266,16 +271,6 @@ def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
     if bos is None or tokenizer("a").input_ids[0] != bos or ids[:1] == [bos]:
         return ids
     return [bos, *ids]
-
-
-def _common(prompts: Sequence[list[int]]) -> int:
-    """How many tokens all prompts begin with, so that at least one of each is left over; 0 for no prompts."""
-    if not prompts:
-        return 0
-    # What the first and the last in order share, all between them share too.
-    pairs = list(zip(min(prompts), max(prompts), strict=False))
-    same = next((place for place, (one, other) in enumerate(pairs) if one != other), len(pairs))
-    return min(same, min(map(len, prompts)) - 1)
 
 
 def _stop_ids(tokenizer: Any, model: Any) -> frozenset[int]:
