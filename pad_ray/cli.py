@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from pad_ray.cli_decode import decoders, verifier
 from pad_ray.cli_look import DEFAULT_RECIPE, add_looks
 from pad_ray.cli_ray import connected, end_like_ctrl_c
 from pad_ray.cli_study import study
@@ -199,7 +200,8 @@ def evaluate(
     typer.echo(json.dumps(summary) if as_json else evaluation_lines(summary, out))
 
 
-app.command()(study)
+for command in (study, decoders, verifier):
+    app.command()(command)
 add_tools(app)
 add_looks(app)
 
