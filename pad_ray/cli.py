@@ -161,7 +161,7 @@ def evaluate(
     out: Annotated[
         str, typer.Option(help="Folder (or s3://) for summary.json and answers.jsonl (with --student).")
     ] = "",
-    decode: Annotated[str, typer.Option(help="greedy or vote.")] = "greedy",
+    decode: Annotated[str, typer.Option(help="greedy, vote, beam or repair.")] = "greedy",
     samples: Annotated[int, typer.Option(min=1, help="Programs per question, for vote.")] = 8,
     limit: Annotated[int | None, typer.Option(min=1, help="Answer only this many problems.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,

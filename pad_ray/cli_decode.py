@@ -83,12 +83,11 @@ def verifier(
         typer.echo(json.dumps(card))
         return
     learned = f"learned from {card['programs']:,} programs for {card['questions']:,} questions"
-    told = (
-        "none to measure it on" if card["auc"] is None else f"tells right from wrong in {percent(card['auc'])} of pairs"
-    )
+    share = "–" if card["auc"] is None else percent(card["auc"])
+    pairs = f"right is told from wrong in {share} of pairs"
     typer.echo(
         f"{learned}, {percent(card['right'])} of all programs right. On {card['held_out']:,} programs for held-out"
-        f" questions: {told}.\nThe verifier: {student}/verifier"
+        f" questions: {pairs}.\nThe verifier: {student}/verifier"
     )
 
 

@@ -158,6 +158,45 @@ class _Bench:
         )
 
 
+def partner(decode: Decode, greedy: Decode, answers: Mapping[Decode, Answers]) -> Decode:
+    """The vote that generates about as many tokens as a decoder, a program being as long as a greedy one is."""
+    programs = _tokens(answers[decode]) / max(1e-9, _tokens(answers[greedy]))
+    samples = min(256, max(1, round(programs)))
+    return greedy if samples == 1 else greedy.model_copy(update={"kind": "vote", "samples": samples})
+
+
+def rows(answers: Mapping[Decode, Answers], partners: Mapping[Decode, Decode]) -> list[dict[str, Any]]:
+    """One row per suite and decoder, all suites together first: accuracy, tokens, and the two paired differences.
+
+    The first decoder is greedy.
+    """
+    greedy, *_ = answers
+    suites = list(dict.fromkeys(suite for suite, _, _ in answers[greedy]))
+    found: list[dict[str, Any]] = []
+    for suite in [POOLED, *suites] if len(suites) > 1 else suites:
+        for decode, every in answers.items():
+            mine = _part(every, suite)
+            right = sum(_rights(mine).values())
+            row: dict[str, Any] = {
+                "suite": suite,
+                "decoder": label(decode),
+                "decode": decode.model_dump(mode="json"),
+                "n": len(mine),
+                "correct": right,
+                "accuracy": right / len(mine),
+                "ci95": list(wilson(right, len(mine))),
+                "tokens": _tokens(mine),
+            }
+            for name, other in (("greedy", greedy), ("equal", partners.get(decode))):
+                if other is not None and other != decode:
+                    theirs = _part(answers[other], suite)
+                    pair = paired(_rights(theirs), _rights(mine))
+                    compared = {"decoder": label(other), "tokens": _tokens(theirs), **asdict(pair)}
+                    row[name] = {**compared, "verdict": pair.verdict}
+            found.append(row)
+    return found
+
+
 def _problems(suite: str) -> str:
     return f"problems/{suite}.parquet"
 

@@ -35,6 +35,9 @@ from pad_ray.thoughts import direct
 if TYPE_CHECKING:
     from pad_ray.decode.transformers_engine import TransformersEngine
 
+ROWS = 512
+"""Most texts that are written at once where a question has several: their keys and values fill the memory."""
+
 Progress = Callable[[int, int], None]
 """Called with (problems done, problems in all)."""
 
@@ -223,7 +226,7 @@ def _answer(
     rows = [(place, problem) for place, (_, _, problems) in enumerate(jobs) for problem in problems]
     # Batches of like size: a last one of a few rows would take nearly as long as a full one.
     size = -(-len(rows) // -(-len(rows) // first.decode.batch_size))
-    engine.batch_size = size * first.decode.width
+    engine.batch_size = max(size, min(size * first.decode.width, ROWS))
     engine.wraps = engine.learned_chat and not first.probe
     way = asking(engine, first.prompt, first.exemplars, trained=trained and not first.probe)
     rounded = first.match == "rounded"

@@ -22,8 +22,8 @@ from pad_ray.recipe_file import load_recipe, recipe_source
 from pad_ray.storage import Storage
 
 COMMANDS = {
-    *("distill", "plan", "sample", "judge", "curate", "train", "evaluate", "execute", "study"),
-    *("status", "show", "ask", "compare", "report", "serve", "recipes", "init", "doctor"),
+    *("distill", "plan", "sample", "judge", "curate", "train", "evaluate", "execute", "study", "decoders"),
+    *("status", "show", "ask", "compare", "report", "serve", "recipes", "init", "doctor", "verifier"),
 }
 
 
