@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 
@@ -21,7 +21,8 @@ class Completion:
     """Tokens generated, the end token included."""
     tokens: tuple[int, ...] = ()
     """Their ids; with them as `written` the model goes on exactly where it stopped."""
-    logprobs: tuple[float, ...] = ()
+    # In another batch sums are rounded otherwise; that makes no other completion.
+    logprobs: tuple[float, ...] = field(default=(), compare=False)
     """The natural logarithm of each one's probability at temperature 1, whatever it was drawn at."""
     at_stop: bool = False
     """Whether it was the stop text that ended it, so that the model would have gone on."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from pad_ray.errors import UsageError
 from pad_ray.evaluate.folder import read_answers
-from pad_ray.evaluate.metrics import GradedAnswer
+from pad_ray.evaluate.metrics import GradedAnswer, paired, wilson
 from pad_ray.evaluate.run import EvaluateJob, evaluate_all, finished
 from pad_ray.flow.progress import Reporter
 from pad_ray.outcomes import Outcome

@@ -72,7 +72,8 @@ def test_a_program_cut_at_its_limit_is_never_run(reasoner: Reasoner) -> None:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"decode": "beam"}, "decode is 'beam'"),
+        ({"decode": "magic"}, "decode is 'magic'"),
+        ({"decode": "beam", "samples": 3}, "samples does nothing with decode.kind beam"),
         ({"decode": "vote", "samples": 0}, "samples is 0"),
         ({"samples": 3}, "samples is 3, but greedy"),
         ({"max_tokens": 0}, "max_tokens is 0"),
