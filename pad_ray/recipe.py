@@ -179,6 +179,11 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
         self.augment.check(self.teacher)
+        if self.decode.scorer == "verifier":
+            raise ValueError(
+                "decode.scorer: the students of a run have no verifier while they are measured; leave it out, then train"
+                " one (pad-ray verifier) and measure with it (pad-ray decoders)"
+            )
         if self.problems.probe and not self.evaluate.baselines:
             raise ValueError(
                 "problems.probe: with evaluate.baselines empty the untrained student is not asked, so nothing can be"

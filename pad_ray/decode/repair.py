@@ -41,7 +41,7 @@ class _Mending:
         """What came of a turn."""
         self.choice = replace(self.choice, tokens=self.choice.tokens + draft.tokens)
         self._note(draft, execution)
-        if execution.outcome is Outcome.OK:
+        if execution.outcome is Outcome.OK and execution.value:
             votes = {execution.value: 1}
             self.choice = replace(self.choice, answer=execution.value, draft=draft, execution=execution, votes=votes)
 

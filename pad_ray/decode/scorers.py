@@ -23,7 +23,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class Written:
     """A program on its way, as a scorer sees it."""
 
     question: str
@@ -39,7 +39,7 @@ class Path:
 class Scorer(Protocol):
     """Anything that has an opinion on programs on their way."""
 
-    def score(self, paths: Sequence[Path]) -> list[float]:
+    def score(self, paths: Sequence[Written]) -> list[float]:
         """A number for each, at most 0 and the logarithm of a share between 0 and 1; the higher, the better."""
         ...
 
@@ -54,7 +54,7 @@ class Alignment:
         self._embed = embed
         self._known: dict[str, np.ndarray] = {}
 
-    def score(self, paths: Sequence[Path]) -> list[float]:
+    def score(self, paths: Sequence[Written]) -> list[float]:
         """See `Scorer.score`; 0 for a path without a step."""
         texts = [(sentences(path.question), code_lines(path.program)) for path in paths]
         self._learn([text for pair in texts for part in pair for text in part])

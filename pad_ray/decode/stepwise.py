@@ -7,7 +7,6 @@ never held up by another one, yet all of them go through the model and the sandb
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -16,7 +15,8 @@ from types import ModuleType
 from pad_ray.decode.answering import Ask, Choice, Draft, Execute
 from pad_ray.decode.engine import Completion, Engine
 from pad_ray.decode.prefixes import Prefix, look
-from pad_ray.decode.scorers import Path, Scorer
+from pad_ray.decode.scorers import Scorer, Written
+from pad_ray.decode.voting import vote
 from pad_ray.outcomes import Outcome
 from pad_ray.sandbox.execution import Execution
 from pad_ray.syntax import fingerprint
@@ -54,7 +54,8 @@ class Beam:
     def has_value(self) -> bool:
         """Whether it gave a value that no further line can change."""
         done = self.ended or self.prefix.is_function
-        return self.execution is not None and self.execution.outcome is Outcome.OK and done
+        end = self.execution
+        return done and end is not None and end.outcome is Outcome.OK and end.value != ""
 
     @property
     def may_go_on(self) -> bool:
@@ -105,9 +106,9 @@ class _Search:
         best = self.finished[0] if self.finished else self.dropped or Beam(flaw=Outcome.REFUSED)
         draft = Draft(best.prefix.runnable or best.program, best.flaw, len(best.tokens))
         execution = best.execution or Execution(best.flaw or Outcome.NO_ANSWER)
-        votes = Counter(one.execution.value for one in self.finished if one.execution)
+        _, votes = vote([one.execution.value for one in self.finished if one.execution])
         answer = execution.value if self.finished else None
-        return Choice(answer, draft, execution, dict(votes), self.tokens)
+        return Choice(answer, draft, execution, votes, self.tokens)
 
 
 def search(
@@ -201,12 +202,12 @@ def _run(execute: Execute, beams: Sequence[Beam]) -> None:
 def _rate(scorer: Scorer | None, going: Sequence[_Search], grown: Sequence[Sequence[Beam]]) -> None:
     """Give every beam its score; a scorer is asked only about those that may still answer."""
     weight = going[0].ask.decode.weight
-    wanted: list[tuple[Beam, Path]] = []
+    wanted: list[tuple[Beam, Written]] = []
     for one, beams in zip(going, grown, strict=True):
         for beam in beams:
             beam.score = beam.likelihood
             if beam.has_value or beam.may_go_on:
-                wanted.append((beam, Path(one.ask.question, one.prompt, beam.tokens, beam.program)))
+                wanted.append((beam, Written(one.ask.question, one.prompt, beam.tokens, beam.program)))
     if scorer and wanted:
         said = scorer.score([path for _, path in wanted])
         for (beam, _), value in zip(wanted, said, strict=True):

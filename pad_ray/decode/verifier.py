@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pad_ray.decode.scorers import Path as Written
+from pad_ray.decode.scorers import Written
 from pad_ray.errors import StudentError
 
 if TYPE_CHECKING:

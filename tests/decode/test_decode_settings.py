@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pad_ray.recipe import Decode
+from pad_ray.recipe import Decode, Recipe
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,9 @@ def test_only_keys_in_use_are_told() -> None:
         "beams": 4, "continuations": 4, "temperature": 0.7, "scorer": "verifier", "weight": 1.0, "repairs": 1,
     }  # fmt: skip
     assert (Decode().width, Decode(kind="vote", samples=4).width, Decode(kind="beam").width) == (1, 4, 16)
+
+
+def test_a_run_whose_students_have_no_verifier_is_refused_at_its_beginning() -> None:
+    section = {"kind": "beam", "scorer": "verifier"}
+    with pytest.raises(ValidationError, match=r"decode\.scorer: the students of a run have no verifier"):
+        Recipe.model_validate({"name": "r", "problems": {"train": "p"}, "student": {"model": "s"}, "decode": section})

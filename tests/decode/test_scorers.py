@@ -8,7 +8,7 @@ from math import log
 import numpy as np
 import pytest
 
-from pad_ray.decode.scorers import Alignment, Path, code_lines, sentences
+from pad_ray.decode.scorers import Alignment, Written, code_lines, sentences
 
 QUESTION = "Tom has 3 eggs. He buys 2.5 more! How many now?"
 VECTORS = {
@@ -30,15 +30,15 @@ class Table:
         return np.array([VECTORS[text] for text in texts])
 
 
-def path(program: str) -> Path:
-    return Path(QUESTION, "prompt", (1,), program)
+def written(program: str) -> Written:
+    return Written(QUESTION, "prompt", (1,), program)
 
 
 def test_a_path_has_the_mean_logarithm_of_its_lines_shares() -> None:
     one, two = Alignment(Table()).score(
         [
-            path("def solution():\n    eggs = 3\n"),
-            path("def solution():\n    eggs = 3\n\n    eggs += 2.5\n    return cows\n"),
+            written("def solution():\n    eggs = 3\n"),
+            written("def solution():\n    eggs = 3\n\n    eggs += 2.5\n    return cows\n"),
         ]
     )
     assert one == pytest.approx(log(0.9))
@@ -50,12 +50,12 @@ def test_a_text_is_embedded_once_however_many_beams_hold_it() -> None:
     table = Table()
     alignment = Alignment(table)
     for _ in range(2):
-        alignment.score([path("eggs = 3\n"), path("eggs = 3\neggs += 2.5\n")])
+        alignment.score([written("eggs = 3\n"), written("eggs = 3\neggs += 2.5\n")])
     assert sorted(table.asked) == sorted({*sentences(QUESTION), "eggs = 3", "eggs += 2.5"})
 
 
 def test_a_program_without_a_step_is_neither_good_nor_bad() -> None:
-    assert Alignment(Table()).score([path("def solution():\n")]) == [0.0]
+    assert Alignment(Table()).score([written("def solution():\n")]) == [0.0]
 
 
 def test_sentences_are_not_cut_at_decimal_points_and_steps_leave_out_the_head() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from pad_ray.decode.answering import Ask, Choice
-from pad_ray.decode.scorers import Path
+from pad_ray.decode.scorers import Written
 from pad_ray.decode.stepwise import search
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode
@@ -82,7 +82,7 @@ def test_the_likelihood_is_per_token_so_a_long_program_is_not_worse_for_its_leng
 class PrefersFour:
     """A scorer that likes programs with a 4 in them."""
 
-    def score(self, paths: Sequence[Path]) -> list[float]:
+    def score(self, paths: Sequence[Written]) -> list[float]:
         assert all(path.prompt == "q" and path.question == "q" and path.tokens for path in paths)
         return [0.0 if "4" in path.program else -1.0 for path in paths]
 

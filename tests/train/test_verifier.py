@@ -8,7 +8,7 @@ import pytest
 from tiny_student import make_tiny_encoder_decoder, make_tiny_student
 
 from pad_ray.decode.loading import load_engine
-from pad_ray.decode.scorers import Path as Written
+from pad_ray.decode.scorers import Written
 from pad_ray.decode.transformers_engine import TransformersEngine
 from pad_ray.decode.verifier import Verifier, states
 from pad_ray.errors import NothingToTrainOn, StudentError
