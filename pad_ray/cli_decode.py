@@ -32,7 +32,11 @@ def decoders(
     rounded: Rounded = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare decoders of one student on the same problems, also with votes of as many generated tokens."""
+    """Compare decoders of one student, also at equal tokens.
+
+    All answer the same problems. Whatever is neither greedy nor a vote is also compared with the vote that generates
+    about as many tokens.
+    """
     from pad_ray.evaluate.decoders import decoder as read
     from pad_ray.evaluate.decoders import measure
     from pad_ray.evaluate.decoders_table import decoders_table, markdown
@@ -70,12 +74,17 @@ def verifier(
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Train the verifier that `decode.scorer: verifier` asks, and keep it in the student's folder."""
+    """Train the verifier that beams may ask.
+
+    The student writes programs for training problems, they are executed and judged, and a head on the student's states
+    learns to tell right from wrong. It is kept in the student's folder; `decode.scorer: verifier` asks it.
+    """
     from pad_ray.evaluate.wording import percent
     from pad_ray.flow.progress import Reporter
-    from pad_ray.flow.verifying import train_verifier
+    from pad_ray.flow.verifying import check_folder, train_verifier
     from pad_ray.train.verifier import Sampling
 
+    check_folder(student)
     sampling = Sampling(samples, temperature, max_tokens, seed)
     with Reporter() as reporter, connected():
         card = train_verifier(student, problems, sampling, limit=limit, reporter=reporter)

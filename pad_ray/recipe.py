@@ -181,8 +181,8 @@ class Recipe(Section):
         self.augment.check(self.teacher)
         if self.decode.scorer == "verifier":
             raise ValueError(
-                "decode.scorer: the students of a run have no verifier while they are measured; leave it out, then train"
-                " one (pad-ray verifier) and measure with it (pad-ray decoders)"
+                "decode.scorer: the students of a run have no verifier while they are measured; leave it out, then"
+                " train one (pad-ray verifier) and measure with it (pad-ray decoders)"
             )
         if self.problems.probe and not self.evaluate.baselines:
             raise ValueError(

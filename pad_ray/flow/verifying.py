@@ -21,21 +21,25 @@ from pad_ray.storage.place import is_s3
 from pad_ray.train.verifier import Sampling
 
 
-def train_verifier(
-    student: str, problems: str, sampling: Sampling, *, limit: int | None, reporter: Reporter
-) -> dict[str, Any]:
-    """Train the verifier of a student and write it into the student's folder; returns its card. Ray must be connected.
-
-    Raises StudentError where the student is no folder or s3:// URI, ProblemError for problems that cannot be read,
-    NothingToTrainOn where all its programs are right, or all wrong.
-    """
-    import ray
-
+def check_folder(student: str) -> None:
+    """Raises StudentError unless a student is a folder, or an s3:// URI: only there can its verifier be kept."""
     if not is_s3(student) and not (Path(student) / "config.json").is_file():
         raise StudentError(
             f"--student: {student!r} is no folder with a student.",
             hint="Name the folder or s3:// URI of a trained student: its verifier is kept in it.",
         )
+
+
+def train_verifier(
+    student: str, problems: str, sampling: Sampling, *, limit: int | None, reporter: Reporter
+) -> dict[str, Any]:
+    """Train the verifier of a student and write it into the student's folder; returns its card. Ray must be connected.
+
+    Raises ProblemError for problems that cannot be read, NothingToTrainOn where all its programs are right, or all
+    wrong.
+    """
+    import ray
+
     asked = take_in(problems, "train", limit=limit).problems
     gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
     task = ray.remote(num_cpus=1, num_gpus=gpus)(_train_here).options(num_returns="streaming")

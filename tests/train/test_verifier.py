@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from pad_ray.decode.scorers import Written
 from pad_ray.decode.transformers_engine import TransformersEngine
 from pad_ray.decode.verifier import Verifier, states
 from pad_ray.errors import NothingToTrainOn, StudentError
+from pad_ray.flow.progress import Reporter
+from pad_ray.flow.verifying import train_verifier
 from pad_ray.records import Problem
 from pad_ray.storage import Storage
 from pad_ray.thoughts import program as thought
+from pad_ray.thoughts.program import student_prompt
 from pad_ray.train.verifier import Judged, Sampling, area, fit, judged_programs, save, train_head
 from tests.decode.typist import Runner, Typist
 
@@ -115,3 +119,17 @@ def test_the_regression_is_that_of_the_weighted_rows() -> None:
 def test_the_area_is_the_share_of_pairs_in_order() -> None:
     assert area([0.1, 0.9, 0.5, 0.4], [False, True, False, True]) == 0.75
     assert area([0.1, 0.2], [True, True]) is None
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_one_call_leaves_a_verifier_in_the_students_folder(tmp_path: Path) -> None:
+    asked = [f"What is 3 + {number}?" for number in range(24)]
+    folder = make_tiny_student(tmp_path / "student", [(student_prompt(asked[0]), "def solution():\n    return 3\n")])
+    lines = [{"id": place, "question": text, "answer": 3 + place % 2} for place, text in enumerate(asked)]
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    sampling = Sampling(samples=2, max_tokens=60, temperature=0.5)
+    card = train_verifier(str(folder), str(tmp_path / "sums.jsonl"), sampling, limit=None, reporter=Reporter())
+    assert card["programs"] + card["held_out"] == 48 and 0 < card["right"] < 1
+    assert json.loads((folder / "verifier" / "verifier.json").read_text()) == card
+    assert Verifier.load(load_engine(folder), folder).score([Written("q", "Q\n", (1, 2), "a")])[0] < 0
