@@ -8,7 +8,7 @@ So neither is executed, and neither is an error; a statement counts as soon as t
 from __future__ import annotations
 
 import ast
-from codeop import PyCF_ALLOW_INCOMPLETE_INPUT
+from codeop import PyCF_ALLOW_INCOMPLETE_INPUT  # type: ignore[attr-defined]
 from dataclasses import dataclass
 
 _DEFINITION = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -136,7 +136,8 @@ class _Bench:
             jobs = [replace(job, student=str(student)) for job in jobs]
             for suite, intake in self._taken.items():
                 self._storage.write_rows(_problems(suite), Problem, intake.problems)
-            with self._reporter.bar(what, 0, "answers") as bar:
+            total = sum(len(intake.problems[: self._blank.limit]) for intake in self._taken.values())
+            with self._reporter.bar(what, total * len(decoders), "answers") as bar:
                 done: dict[str, int] = {}
                 for step in evaluate_all(jobs):
                     done[step.job.out] = step.done
@@ -192,7 +193,7 @@ def rows(answers: Mapping[Decode, Answers], partners: Mapping[Decode, Decode]) -
                     theirs = _part(answers[other], suite)
                     pair = paired(_rights(theirs), _rights(mine))
                     compared = {"decoder": label(other), "tokens": _tokens(theirs), **asdict(pair)}
-                    row[name] = {**compared, "verdict": pair.verdict}
+                    row[name] = {**compared, "ci95": list(pair.ci95), "verdict": pair.verdict}
             found.append(row)
     return found
 
