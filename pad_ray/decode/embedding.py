@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pad_ray.decode.loading import no_progress_bars
+
 LONGEST = 256
 """Tokens of a text that are read, as the model was trained."""
 BATCH = 128
@@ -21,8 +23,9 @@ class Embedder:
         from transformers import AutoModel, AutoTokenizer
 
         self._device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self._model = AutoModel.from_pretrained(folder, local_files_only=True).to(self._device).eval()
+        with no_progress_bars():
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            self._model = AutoModel.from_pretrained(folder, local_files_only=True).to(self._device).eval()
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors of length 1 [texts, width]."""
