@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from pad_ray.cli_decode import decoders, verifier
 from pad_ray.cli_look import DEFAULT_RECIPE, add_looks
 from pad_ray.cli_ray import connected, end_like_ctrl_c
 from pad_ray.cli_study import study
@@ -160,7 +161,7 @@ def evaluate(
     out: Annotated[
         str, typer.Option(help="Folder (or s3://) for summary.json and answers.jsonl (with --student).")
     ] = "",
-    decode: Annotated[str, typer.Option(help="greedy or vote.")] = "greedy",
+    decode: Annotated[str, typer.Option(help="greedy, vote, beam or repair.")] = "greedy",
     samples: Annotated[int, typer.Option(min=1, help="Programs per question, for vote.")] = 8,
     limit: Annotated[int | None, typer.Option(min=1, help="Answer only this many problems.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
@@ -199,7 +200,8 @@ def evaluate(
     typer.echo(json.dumps(summary) if as_json else evaluation_lines(summary, out))
 
 
-app.command()(study)
+for command in (study, decoders, verifier):
+    app.command()(command)
 add_tools(app)
 add_looks(app)
 

@@ -64,18 +64,20 @@ def execute(
 def ask(
     question: str,
     student: StudentDir,
-    decode: Annotated[str, typer.Option(help="greedy or vote.")] = "greedy",
+    decode: Annotated[str, typer.Option(help="greedy, vote, beam or repair.")] = "greedy",
     samples: Annotated[int, typer.Option(min=1, help="Programs to vote, for vote.")] = 8,
     as_json: AsJson = False,
 ) -> None:
     """Ask a student; see the answer and the program behind it."""
     from pad_ray.flow.cluster import settle_environment
+    from pad_ray.flow.standalone import decoding
     from pad_ray.reasoner import Reasoner
     from pad_ray.storage import to_row
 
     settle_environment()
+    settings = decoding(decode, samples)
     with Reasoner.load(student) as reasoner:
-        answer = reasoner.solve(question, decode=decode, samples=samples if decode == "vote" else 1)
+        answer = reasoner.solve(question, settings)
     if as_json:
         typer.echo(json.dumps(to_row(answer)))
         return

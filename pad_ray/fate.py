@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pad_ray.curate.canonical import fingerprint
 from pad_ray.curate.select import Candidate, candidates
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
 from pad_ray.records import Example, Problem, Verdict
 from pad_ray.refine.on_policy import repairs
+from pad_ray.syntax import fingerprint
 
 Made = TypeVar("Made")
 

@@ -1,11 +1,11 @@
-"""The Reasoner: question → programs → execution → vote → Answer, in one process."""
+"""The Reasoner: question → programs → execution → Answer, in one process."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import ValidationError
 
-from pad_ray.decode.answering import Ask, settle, write
+from pad_ray.decode.answering import Ask, answer_of
+from pad_ray.decode.scorers import Scorer
+from pad_ray.decode.scoring import load_scorer
+from pad_ray.decode.solving import solve
 from pad_ray.errors import StudentError, UsageError
 from pad_ray.recipe import Decode
 from pad_ray.records import Answer
@@ -38,9 +41,19 @@ class Reasoner:
     12
     """
 
-    def __init__(self, engine: Engine, box: Sandbox, thought: ModuleType) -> None:
-        """From parts; `load` is the usual way. The sandbox must be open and is closed with the Reasoner."""
-        self._engine, self._box, self._thought = engine, box, thought
+    def __init__(
+        self,
+        engine: Engine,
+        box: Sandbox,
+        thought: ModuleType,
+        scorer: Callable[[Decode], Scorer | None] = lambda _: None,
+    ) -> None:
+        """From parts; `load` is the usual way. The sandbox must be open and is closed with the Reasoner.
+
+        `scorer` loads what beams are scored with; it is asked once for every kind.
+        """
+        self._engine, self._box, self._thought, self._load_scorer = engine, box, thought, scorer
+        self._scorers: dict[str | None, Scorer | None] = {}
 
     @classmethod
     def load(cls, student: str | Path, *, sandbox: str = "strict", timeout_s: float = 1.0) -> Self:
@@ -54,12 +67,13 @@ class Reasoner:
         folder = local_student(str(student), say=partial(print, file=sys.stderr), key="student")
         thought = student_thought(folder)
         engine = load_engine(folder)
-        return cls(engine, Sandbox(level=sandbox, timeout_s=timeout_s).__enter__(), thought)
+        box = Sandbox(level=sandbox, timeout_s=timeout_s).__enter__()
+        return cls(engine, box, thought, partial(load_scorer, engine=engine))
 
     def solve(
         self,
         question: str,
-        decode: str = "greedy",
+        decode: str | Decode = "greedy",
         samples: int = 1,
         max_tokens: int = 256,
         *,
@@ -69,15 +83,16 @@ class Reasoner:
         """Answer one question.
 
         `greedy` runs the one program the student finds likeliest; `vote` draws `samples` programs at `temperature` and
-        takes the value that most of them gave. The same question and seed get the same programs again.
-        Raises UsageError for settings that cannot be.
+        takes the value that most of them gave; `beam` writes programs line by line and drops what raises. A `Decode` of
+        `pad_ray.recipe` says all there is to say (beams, scorer, repairs), and the other settings are left as they are.
+        The same question and seed get the same programs again. Raises UsageError for settings that cannot be.
         """
         return self.solve_batch([question], decode, samples, max_tokens, temperature=temperature, seed=seed)[0]
 
     def solve_batch(
         self,
         questions: Sequence[str],
-        decode: str = "greedy",
+        decode: str | Decode = "greedy",
         samples: int = 1,
         max_tokens: int = 256,
         *,
@@ -86,17 +101,22 @@ class Reasoner:
     ) -> list[Answer]:
         """Answer questions together, in order. `seconds` of each answer is the time all of them took."""
         started = time.monotonic()
-        settings = decode_settings(decode, samples, max_tokens, temperature)
+        settings = decode if isinstance(decode, Decode) else decode_settings(decode, samples, max_tokens, temperature)
         for question in questions:
             if not question.strip():
                 raise UsageError("question: it is empty.")
-        drafts = write(self._engine, self._thought, [Ask(question, settings, seed) for question in questions])
-        # Lane solo: programs of different questions never share a process.
-        programs = [draft.program for written in drafts for draft in written if draft.flaw is None]
-        executions = iter(self._box.run(programs, lane="solo"))
-        runs = [[next(executions) for draft in written if draft.flaw is None] for written in drafts]
+        if settings.scorer not in self._scorers:
+            self._scorers[settings.scorer] = self._load_scorer(settings)
+        choices = solve(
+            self._engine,
+            # Lane solo: programs of different questions never share a process.
+            partial(self._box.run, lane="solo"),
+            self._thought,
+            [Ask(question, settings, seed) for question in questions],
+            scorer=self._scorers[settings.scorer],
+        )
         seconds = time.monotonic() - started
-        return [settle(written, ran, seconds) for written, ran in zip(drafts, runs, strict=True)]
+        return [answer_of(choice, seconds) for choice in choices]
 
     def close(self) -> None:
         """End the sandbox's processes."""
@@ -111,7 +131,9 @@ class Reasoner:
         self.close()
 
 
-def decode_settings(decode: str, samples: int, max_tokens: int, temperature: float = 0.7) -> Decode:
+def decode_settings(
+    decode: str, samples: int, max_tokens: int, temperature: float = 0.7, *, repairs: int = 0
+) -> Decode:
     """The settings as one value. Raises UsageError that names the one that cannot be."""
     if decode == "greedy" and samples != 1:
         raise UsageError(
@@ -120,10 +142,18 @@ def decode_settings(decode: str, samples: int, max_tokens: int, temperature: flo
         )
     try:
         return Decode.model_validate(
-            {"kind": decode, "samples": samples, "max_tokens": max_tokens, "temperature": temperature}
+            {
+                "kind": decode,
+                "samples": samples,
+                "max_tokens": max_tokens,
+                "temperature": temperature,
+                "repairs": repairs,
+            }
         )
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:
+            raise UsageError(f"{first['msg'].removeprefix('Value error, ')}.") from None
         name = "decode" if first["loc"] == ("kind",) else str(first["loc"][0])
         raise UsageError(f"{name} is {first['input']!r}: {first['msg']}.") from None
 

@@ -72,16 +72,54 @@ class Curate(Section):
 class Decode(Section):
     """How the reasoner answers."""
 
-    kind: Literal["greedy", "vote"] = "greedy"
-    """greedy: one program; vote: several sampled programs vote with their values."""
+    kind: Literal["greedy", "vote", "beam"] = "greedy"
+    """greedy: one program; vote: several sampled programs vote with their values; beam: programs are written line by
+    line, what raises is dropped on the way, and the best one answers."""
     samples: int = Field(default=1, ge=1, le=256)
     """Programs per question, for vote."""
     temperature: float = Field(default=0.7, ge=0, le=5)
-    """Sampling temperature, for vote."""
+    """Sampling temperature, for vote and beam."""
     max_tokens: int = Field(default=256, ge=1)
     """Limit on one program, in tokens."""
     batch_size: int = Field(default=32, ge=1)
     """Questions decoded together."""
+    beams: int = Field(default=4, ge=1, le=32)
+    """Programs per question that are on their way together, for beam."""
+    continuations: int = Field(default=4, ge=1, le=32)
+    """Next lines that are tried for each of them, for beam."""
+    scorer: Literal["alignment", "verifier"] | None = None
+    """What counts beside the likelihood of a line, for beam. alignment: how near it is to a sentence of the question,
+    as in the PaD paper; verifier: the head that `pad-ray verifier` trained for the student; null: nothing."""
+    weight: float = Field(default=1.0, gt=0)
+    """By how much the logarithm of the scorer's share counts against the mean log-probability of a token."""
+    repairs: int = Field(default=0, ge=0, le=8)
+    """Turns in which a student whose program gave no value is shown the interpreter's message and writes another."""
+
+    @model_validator(mode="after")
+    def _all_of_use(self) -> Self:
+        usual = type(self).model_fields
+        kept = ("beams", "continuations", "scorer") if self.kind != "beam" else ("samples",)
+        if unused := [key for key in kept if getattr(self, key) != usual[key].default]:
+            raise ValueError(f"decode.{unused[0]} does nothing with decode.kind {self.kind}; leave it out")
+        if self.scorer is None and self.weight != usual["weight"].default:
+            raise ValueError("decode.weight does nothing without decode.scorer; leave it out, or name a scorer")
+        if self.kind == "beam" and self.temperature == 0:
+            raise ValueError(
+                "decode.temperature: at 0 all continuations of a line are the same; raise it, or use greedy"
+            )
+        return self
+
+    @property
+    def width(self) -> int:
+        """Texts that are written for one question at the same time."""
+        return {"greedy": 1, "vote": self.samples, "beam": self.beams * self.continuations}[self.kind]
+
+    def extras(self) -> dict[str, Any]:
+        """The keys in use beyond kind, samples and max_tokens; a vote's temperature is none of them."""
+        keys = ["beams", "continuations", "temperature"] if self.kind == "beam" else []
+        keys += ["scorer", "weight"] if self.scorer else []
+        keys += ["repairs"] if self.repairs else []
+        return {key: getattr(self, key) for key in keys}
 
 
 class Evaluate(Section):
@@ -141,6 +179,11 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
         self.augment.check(self.teacher)
+        if self.decode.scorer == "verifier":
+            raise ValueError(
+                "decode.scorer: the students of a run have no verifier while they are measured; leave it out, then"
+                " train one (pad-ray verifier) and measure with it (pad-ray decoders)"
+            )
         if self.problems.probe and not self.evaluate.baselines:
             raise ValueError(
                 "problems.probe: with evaluate.baselines empty the untrained student is not asked, so nothing can be"

@@ -15,7 +15,7 @@ ALL = sorted(path for top in ("pad_ray", "serve", "jobs", "tests", "bench") for 
 
 # From the bottom up. A module may import from its own layer and from those below.
 LAYERS = [
-    {"outcomes", "errors", "records", "terminal", "", "__version__"},
+    {"outcomes", "errors", "records", "syntax", "terminal", "", "__version__"},
     {
         "storage",
         "jsonl",
@@ -37,7 +37,7 @@ LAYERS = [
     },
     {"teacher", "sandbox", "grading", "curate", "thoughts", "refine", "decode", "problems", "students"},
     {"flow", "train", "refine.rounds", "evaluate", "reasoner", "one_sample", "study", "fate", "doctor", "reach"},
-    {"cli", "cli_ray", "cli_study", "cli_tools", "cli_look", "starter", "jobs"},
+    {"cli", "cli_ray", "cli_decode", "cli_study", "cli_tools", "cli_look", "starter", "jobs"},
 ]
 # The only places that may know Ray or torch (below the top layer): the upper rooms and what runs models.
 HEAVY = ("ray", "torch", "transformers", "deepspeed")

@@ -45,11 +45,6 @@ def canonicalise(program: str, entry: str = "") -> Rewrite:
     return Rewrite(ast.unparse(ast.fix_missing_locations(module)) + "\n", "")
 
 
-def fingerprint(program: str) -> str:
-    """Equal for programs with the same syntax tree; comments and layout do not count."""
-    return ast.dump(ast.parse(program), annotate_fields=False)
-
-
 def _entry_function(tree: ast.Module, entry: str) -> ast.FunctionDef | None:
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     if entry in functions:

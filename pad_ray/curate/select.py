@@ -8,9 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pad_ray.curate.canonical import canonicalise, fingerprint
+from pad_ray.curate.canonical import canonicalise
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Example, Problem, Verdict
+from pad_ray.syntax import fingerprint
 from pad_ray.thoughts.rewriting import root_of
 
 

@@ -1,6 +1,7 @@
 """From questions to answers, in two halves with the sandbox between them: write programs, then settle on an answer.
 
-The halves are plain functions, so that one process can do all of it (the Reasoner), or one machine each (the service).
+The halves are plain functions, so that one process can do all of it, or one machine each (the service). Decoders that
+need the sandbox in between (beams, repairs) are in `solving`, which does all of it for every decoder.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode
 from pad_ray.records import Answer
 from pad_ray.sandbox.execution import Execution
+
+Execute = Callable[[Sequence[str]], list[Execution]]
+"""Runs programs; what became of each, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,11 @@ def choose(drafts: Sequence[Draft], executions: Iterable[Execution]) -> Choice:
 
 def settle(drafts: Sequence[Draft], executions: Iterable[Execution], seconds: float) -> Answer:
     """The answer to one question: what `choose` makes of its drafts, or why there is none."""
-    choice = choose(drafts, executions)
+    return answer_of(choose(drafts, executions), seconds)
+
+
+def answer_of(choice: Choice, seconds: float) -> Answer:
+    """A choice as the answer that is given to whoever asked."""
     ending: Ending = "value" if choice.answer else "failed" if choice.draft.flaw is None else "not_run"
     return Answer(
         id=f"answer-{uuid.uuid4().hex}",

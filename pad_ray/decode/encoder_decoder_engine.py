@@ -1,11 +1,13 @@
 """Generation with encoder-decoder students (T5, CodeT5): the prompts are read once, the decoder writes beside them.
 
 Padding is on the right of what the encoder reads, behind a mask; what the decoders write begins in the same column in
-every row, so nothing is padded there. Rows leave the batch as soon as they end, as in the engine for causal models.
+every row, so nothing is padded there; what was written before is written once more, word for word. Rows leave the batch
+as soon as they end, as in the engine for causal models.
 """
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pad_ray.decode.loading import decoder_start
@@ -23,11 +25,11 @@ class EncoderDecoderEngine(TransformersEngine):
     def _ids(self, prompt: str) -> list[int]:
         return source_ids(self._tokenizer, [prompt])[0]
 
-    def _limit(self, read: int, max_tokens: int) -> int:
+    def _limit(self, read: int, before: int, max_tokens: int) -> int:
         """What is read takes no room from what is written; each has the context's length for itself."""
         if self._context is None:
             return max_tokens
-        return min(max_tokens, self._context) if read <= self._context else 0
+        return min(max_tokens, self._context - before) if read <= self._context else 0
 
     def _read_prefix(self, rows: list[Row]) -> None:
         """Nothing is shared: an encoder looks both ways, so the same beginning is read differently in every prompt."""
@@ -38,11 +40,14 @@ class EncoderDecoderEngine(TransformersEngine):
 
         states, mask = self._encode(rows)
         cache = self._new_cache()
-        chosen = torch.tensor([decoder_start(self._model)] * len(rows), device=self.device)
-        while True:
+        chosen = torch.tensor([decoder_start(self.model)] * len(rows), device=self.device)
+        for column in count():
             logits = self._write(chosen, states, mask, cache)
             chosen = choose(logits, temperature, rows)
-            keep = self._append(rows, chosen.tolist(), stop)
+            for place, row in enumerate(rows):
+                if column < len(row.written):
+                    chosen[place] = row.written[column]
+            keep = self._append(rows, logits, chosen, stop, column)
             if not keep:
                 return
             if len(keep) < len(rows):
@@ -60,7 +65,7 @@ class EncoderDecoderEngine(TransformersEngine):
         ids = torch.tensor([row.prompt + [0] * (width - len(row.prompt)) for row in rows], device=self.device)
         lengths = torch.tensor([len(row.prompt) for row in rows], device=self.device)
         mask = (torch.arange(width, device=self.device) < lengths[:, None]).long()
-        return self._model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state, mask
+        return self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state, mask
 
     def _new_cache(self) -> Any:
         """Keys and values of what is written, which grow, and of what was read, which the first step fills."""
@@ -68,12 +73,12 @@ class EncoderDecoderEngine(TransformersEngine):
 
         from pad_ray.decode.kv_cache import new_cache
 
-        config = self._model.get_decoder().config
+        config = self.model.get_decoder().config
         return EncoderDecoderCache(new_cache(config), new_cache(config))
 
     def _write(self, last: torch.Tensor, states: torch.Tensor, mask: torch.Tensor, cache: Any) -> torch.Tensor:
         """Scores [rows, vocabulary] of the tokens that follow the `last` ones [rows]; the cache grows by these."""
-        out = self._model(
+        out = self.model(
             encoder_outputs=(states,),
             attention_mask=mask,
             decoder_input_ids=last[:, None],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 
@@ -19,6 +19,13 @@ class Completion:
     """Tokens read."""
     completion_tokens: int
     """Tokens generated, the end token included."""
+    tokens: tuple[int, ...] = ()
+    """Their ids; with them as `written` the model goes on exactly where it stopped."""
+    # In another batch sums are rounded otherwise; that makes no other completion.
+    logprobs: tuple[float, ...] = field(default=(), compare=False)
+    """The natural logarithm of each one's probability at temperature 1, whatever it was drawn at."""
+    at_stop: bool = False
+    """Whether it was the stop text that ended it, so that the model would have gone on."""
 
 
 class Engine(Protocol):
@@ -32,6 +39,7 @@ class Engine(Protocol):
         temperature: float,
         seed: int | Sequence[int],
         stop: str = "",
+        written: Sequence[Sequence[int]] = (),
     ) -> list[Completion]:
         """One completion per prompt, in order.
 
@@ -39,5 +47,9 @@ class Engine(Protocol):
         depends on its prompt and its own seed only, never on the prompts beside it: give one seed per prompt, or a
         single one from which the prompts draw by their position. With `stop`, a completion ends as soon as its text
         holds that text, and is cut before it.
+
+        With `written`, the model has already written these tokens after each prompt and goes on behind them. They
+        are part of the text, where the stop text is looked for behind them only, and of nothing else. A text would not
+        do: another reading of it may be cut into other tokens than the model wrote.
         """
         ...

@@ -77,6 +77,16 @@ def spread(cache: Cache, rows: int) -> Cache:
     return Cache(layers=[layer.spread(rows) for layer in cache.layers])  # type: ignore[union-attr]
 
 
+def repeated(cache: Cache, rows: torch.Tensor) -> Cache:
+    """A cache whose row `place` begins with row `rows[place]` of `cache`."""
+    layers: list[Any] = []
+    for old in cache.layers:
+        layer = RoomyLayer()
+        layer.update(old.keys[rows], old.values[rows])  # type: ignore[index]
+        layers.append(layer)
+    return Cache(layers=layers)
+
+
 def joined(caches: Sequence[Cache], columns: int, shared: int) -> Cache:
     """One cache of the rows of several; where one has fewer columns, the gap is behind its first `shared` ones."""
     parts_of_layers = zip(*(cache.layers for cache in caches), strict=True)
@@ -104,3 +114,13 @@ def without_gaps(keep: Sequence[int]) -> list[int]:
     there = set(keep)
     behind = [row for row in keep if row >= len(keep)]
     return [place if place in there else behind.pop() for place in range(len(keep))]
+
+
+def common(prompts: Sequence[list[int]]) -> int:
+    """How many tokens all prompts begin with, so that at least one of each is left over; 0 for no prompts."""
+    if not prompts:
+        return 0
+    # What the first and the last in order share, all between them share too.
+    pairs = list(zip(min(prompts), max(prompts), strict=False))
+    same = next((place for place, (one, other) in enumerate(pairs) if one != other), len(pairs))
+    return min(same, min(map(len, prompts)) - 1)

@@ -38,7 +38,7 @@ def load_student(student_dir: str, dtype: str) -> tuple[Any, Any]:
 
     folder, kind = resolve_uri(student_dir), model_class(_config(student_dir))
     try:
-        with _no_progress_bars():
+        with no_progress_bars():
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             loaded: Any = kind.from_pretrained(folder, local_files_only=True, dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
@@ -92,7 +92,7 @@ def _config(student_dir: str) -> Any:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
     """Loading takes a moment; its bars would only litter the terminal of whoever asks one question."""
     from transformers.utils import logging
 

@@ -25,10 +25,21 @@ class Row:
     """Most tokens it may write."""
     draw: Callable[[], float]
     """Its stream of uniform numbers."""
+    written: list[int] = field(default_factory=list[int])
+    """Token ids that were written before, behind which it goes on."""
     tokens: list[int] = field(default_factory=list[int])
     """Token ids written so far."""
+    logprobs: list[float] = field(default_factory=list[float])
+    """The logarithm of the probability of each."""
+    at_stop: bool = False
+    """Whether it holds the stop text."""
     stopped: bool = False
     """Whether the model ended it, or wrote the stop text."""
+
+    @property
+    def read(self) -> list[int]:
+        """All token ids that are there before the first new one."""
+        return self.prompt + self.written
 
     @property
     def done(self) -> bool:
@@ -47,6 +58,12 @@ def choose(logits: torch.Tensor, temperature: float, rows: Sequence[Row]) -> tor
     draws = torch.tensor([row.draw() for row in rows], dtype=heights.dtype, device=heights.device)
     marks = (draws * heights[:, -1])[:, None]
     return torch.searchsorted(heights, marks, right=True).squeeze(1).clamp(max=logits.shape[-1] - 1)
+
+
+def logprobs(logits: torch.Tensor, chosen: torch.Tensor) -> list[float]:
+    """The logarithm of the probability of each row's chosen token, of scores [rows, vocabulary]."""
+    scores = logits.float()
+    return (scores.gather(1, chosen[:, None]).squeeze(1) - scores.logsumexp(dim=1)).tolist()
 
 
 def draws(seed: int | Sequence[int], count: int) -> list[Callable[[], float]]:

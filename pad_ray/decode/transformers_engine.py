@@ -2,7 +2,8 @@
 
 An own loop instead of the library's `generate`, because programs differ much in length: a finished row is taken out of
 the batch at once, and every row draws from its own seed, so a sample does not depend on what was decoded beside it.
-What all prompts of a call begin with (exemplars, a system prompt) is read once.
+What all prompts of a call begin with (exemplars, a system prompt) is read once, and so is a prompt that comes several
+times (samples of one question).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pad_ray.decode.chat import chat_prompt, is_chatting, render
 from pad_ray.decode.engine import Completion
 from pad_ray.decode.loading import load_student
 from pad_ray.decode.precision import multiplies_bf16
-from pad_ray.decode.rows import Row, choose, draws
+from pad_ray.decode.rows import Row, choose, draws, logprobs
 from pad_ray.records import Message
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ class TransformersEngine:
         self._small = self.device == "cpu" and model.num_parameters() < SMALL
         if self.device == "cpu" and not self._small and multiplies_bf16("cpu"):
             model = model.to(torch.bfloat16)
-        self._model = model.to(self.device).eval()
+        self.model = model.to(self.device).eval()
+        """The model itself."""
         self.learned_chat = self.wraps = is_chatting(self.student_dir)
         self._stops = _stop_ids(self._tokenizer, model)
         self._context: int | None = getattr(model.config, "max_position_embeddings", None)
@@ -96,6 +98,7 @@ class TransformersEngine:
         temperature: float,
         seed: int | Sequence[int],
         stop: str = "",
+        written: Sequence[Sequence[int]] = (),
     ) -> list[Completion]:
         """See `Engine.generate`. Longest prompts are decoded first, so that a batch holds little padding."""
         import torch
@@ -103,55 +106,69 @@ class TransformersEngine:
         streams = draws(seed, len(prompts))
         rows: list[Row] = []
         for index, prompt in enumerate(prompts):
-            ids = self._ids(chat_prompt(self._tokenizer, prompt) if self.wraps else prompt)
+            ids = self.ids(prompt)
             if not ids:
                 raise ValueError(f"prompts[{index}] is empty, and this model's tokenizer adds nothing to start from.")
-            rows.append(Row(ids, self._limit(len(ids), max_tokens), streams[index]))
-        waiting = sorted((row for row in rows if not row.done), key=lambda row: len(row.prompt), reverse=True)
+            before = list(written[index]) if written else []
+            rows.append(Row(ids, self._limit(len(ids), len(before), max_tokens), streams[index], before))
+        # Behind their length by their tokens, so that equal ones lie side by side and are read once.
+        waiting = sorted((row for row in rows if not row.done), key=lambda row: (len(row.read), row.read), reverse=True)
         with torch.inference_mode(), _threads(1 if self._small else torch.get_num_threads()):
             prefix = self._read_prefix(waiting)
             for start in range(0, len(waiting), self.batch_size):
                 self._complete(waiting[start : start + self.batch_size], prefix, temperature, stop)
         return [self._completion(row, stop) for row in rows]
 
+    def ids(self, prompt: str) -> list[int]:
+        """The token ids that the model reads for a prompt, as a turn of a chat where it wraps them."""
+        return self._ids(chat_prompt(self._tokenizer, prompt) if self.wraps else prompt)
+
     def _ids(self, prompt: str) -> list[int]:
         return prompt_ids(self._tokenizer, prompt)
 
-    def _limit(self, read: int, max_tokens: int) -> int:
-        """Most tokens to write after so many were read: those asked for, or what the context leaves."""
-        return max_tokens if self._context is None else min(max_tokens, self._context - read)
+    def _limit(self, read: int, before: int, max_tokens: int) -> int:
+        """Most tokens to write after so many were read, and so many written: those asked for, or what is left."""
+        return max_tokens if self._context is None else min(max_tokens, self._context - read - before)
 
     def _read_prefix(self, rows: list[Row]) -> Cache | None:
         """The cache of what all prompts begin with, as one row; None where that is not worth it."""
         import torch
 
-        from pad_ray.decode.kv_cache import can_spread, new_cache
+        from pad_ray.decode.kv_cache import can_spread, common, new_cache
 
-        prompts = [row.prompt for row in rows]
-        length = _common(prompts)
-        if len(prompts) < 2 or length < SHARED or not can_spread(self._model.config):
+        prompts = [row.read for row in rows]
+        length = common(prompts)
+        if len(prompts) < 2 or length < SHARED or not can_spread(self.model.config):
             return None
-        cache = new_cache(self._model.config)
+        cache = new_cache(self.model.config)
         ids = torch.tensor([prompts[0][:length]], device=self.device)
-        self._model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        self.model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
         return cache
 
     def _complete(self, rows: list[Row], prefix: Cache | None, temperature: float, stop: str) -> None:
         """Fill `tokens` of every row of one batch; their prompts begin with the tokens of `prefix`."""
         import torch
 
+        from pad_ray.decode.kv_cache import can_spread, repeated
+
         read = prefix.get_seq_length() if prefix else 0
-        width = max(len(row.prompt) for row in rows) - read
-        gaps = [width + read - len(row.prompt) for row in rows]
-        padded = [[0] * gap + row.prompt[read:] for gap, row in zip(gaps, rows, strict=True)]
-        ids = torch.tensor(padded, device=self.device)
+        texts = [tuple(row.read[read:]) for row in rows]
+        # Equal ones are read once, where the cache can give what was read to several rows.
+        distinct = list(dict.fromkeys(texts)) if can_spread(self.model.config) else texts
+        width = max(map(len, distinct))
+        gaps = [width - len(text) for text in distinct]
+        ids = torch.tensor([[0] * gap + [*text] for gap, text in zip(gaps, distinct, strict=True)], device=self.device)
         own = torch.arange(width, device=self.device) >= torch.tensor(gaps, device=self.device)[:, None]
-        mask = torch.cat([own.new_ones(len(rows), read), own], dim=1).long()
+        mask = torch.cat([own.new_ones(len(distinct), read), own], dim=1).long()
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, read:]
         logits, cache = self._read(ids, mask, positions, prefix)
+        if len(distinct) < len(rows):
+            place = {text: number for number, text in enumerate(distinct)}
+            again = torch.tensor([place[text] for text in texts], device=self.device)
+            logits, mask, positions, cache = logits[again], mask[again], positions[again], repeated(cache, again)
         while True:
             chosen = choose(logits, temperature, rows)
-            keep = self._append(rows, chosen.tolist(), stop)
+            keep = self._append(rows, logits, chosen, stop)
             if not keep:
                 return
             if len(keep) < len(rows):
@@ -164,13 +181,22 @@ class TransformersEngine:
             positions = positions[:, -1:] + 1
             logits = self._forward(ids, mask, positions, cache)
 
-    def _append(self, rows: list[Row], tokens: list[int], stop: str) -> list[int]:
-        """Give every row its next token; returns the places of the rows to go on with."""
+    def _append(
+        self, rows: list[Row], logits: torch.Tensor, chosen: torch.Tensor, stop: str, column: int | None = None
+    ) -> list[int]:
+        """Give every row its next token; returns the places of the rows to go on with.
+
+        With `column`, rows that have not yet written again so many tokens that were written before get none.
+        """
         from pad_ray.decode.kv_cache import without_gaps
 
-        for row, token in zip(rows, tokens, strict=True):
+        for row, token, logprob in zip(rows, chosen.tolist(), logprobs(logits, chosen), strict=True):
+            if column is not None and column < len(row.written):
+                continue
             row.tokens.append(token)
-            row.stopped = token in self._stops or self._wrote(row, stop)
+            row.logprobs.append(logprob)
+            row.at_stop = self._wrote(row, stop)
+            row.stopped = row.at_stop or token in self._stops
         return without_gaps([place for place, row in enumerate(rows) if not row.done])
 
     def _read(
@@ -184,7 +210,7 @@ class TransformersEngine:
 
         from pad_ray.decode.kv_cache import can_spread, joined, new_cache, spread
 
-        config, (rows, width) = self._model.config, ids.shape
+        config, (rows, width) = self.model.config, ids.shape
         whole = self.device != "cpu" or not can_spread(config)
         part = rows if whole else max(1, PART // width)
         read = mask.shape[1] - width
@@ -201,7 +227,7 @@ class TransformersEngine:
 
     def _forward(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: Cache) -> torch.Tensor:
         """Scores [rows, vocabulary] of the tokens that follow `ids` [rows, columns]; the cache grows by them."""
-        out = self._model(
+        out = self.model(
             input_ids=ids,
             attention_mask=mask,
             position_ids=positions,
@@ -212,12 +238,18 @@ class TransformersEngine:
         return out.logits[:, -1]
 
     def _completion(self, row: Row, stop: str) -> Completion:
-        text = self._text(row.tokens)
+        text = self._text(row.written + row.tokens)
+        if stop:
+            before = len(self._text(row.written))
+            text = text[:before] + text[before:].split(stop, 1)[0]
         return Completion(
-            text=text.split(stop, 1)[0] if stop else text,
+            text=text,
             finish_reason="stop" if row.stopped else "length",
             prompt_tokens=len(row.prompt),
             completion_tokens=len(row.tokens),
+            tokens=tuple(row.tokens),
+            logprobs=tuple(row.logprobs),
+            at_stop=row.at_stop,
         )
 
     def _wrote(self, row: Row, stop: str) -> bool:
@@ -239,16 +271,6 @@ def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
     if bos is None or tokenizer("a").input_ids[0] != bos or ids[:1] == [bos]:
         return ids
     return [bos, *ids]
-
-
-def _common(prompts: Sequence[list[int]]) -> int:
-    """How many tokens all prompts begin with, so that at least one of each is left over; 0 for no prompts."""
-    if not prompts:
-        return 0
-    # What the first and the last in order share, all between them share too.
-    pairs = list(zip(min(prompts), max(prompts), strict=False))
-    same = next((place for place, (one, other) in enumerate(pairs) if one != other), len(pairs))
-    return min(same, min(map(len, prompts)) - 1)
 
 
 def _stop_ids(tokenizer: Any, model: Any) -> frozenset[int]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pad_ray.decode.answering import Ask, Choice, choose, write
+from pad_ray.decode.answering import Ask, Choice
 from pad_ray.decode.engine import Engine
+from pad_ray.decode.scorers import Scorer
+from pad_ray.decode.solving import solve
 from pad_ray.evaluate.asking import Asking
 from pad_ray.evaluate.metrics import GradedAnswer
 from pad_ray.grading import compare
@@ -25,17 +27,26 @@ def answer_batch(
     seed: int,
     asking: Asking,
     *,
+    scorer: Scorer | None = None,
     rounded: bool = False,
 ) -> list[GradedAnswer]:
     """Answer problems together with programs, all run at once; one graded answer per problem, in order.
 
-    With `rounded`, numbers are matched as in the PaD paper (see `pad_ray.grading.compare`).
+    `scorer` is for beams that name one. With `rounded`, numbers are matched as in the PaD paper (see
+    `pad_ray.grading.compare`).
     """
     asks = [Ask(problem.question, decode, seed) for problem in problems]
-    written = write(engine, program, asks, prompt=asking.prompt, stop=asking.stop)
-    executions = iter(box.run([draft.program for drafts in written for draft in drafts if draft.flaw is None]))
-    # The drafts vote without the gold answer: it may decide what is right, never which program is chosen.
-    choices = [choose(drafts, [next(executions) for draft in drafts if draft.flaw is None]) for drafts in written]
+    # Without the gold answer: it may decide what is right, never which program is chosen, or written again.
+    choices = solve(
+        engine,
+        box.run,
+        program,
+        asks,
+        prompt=asking.prompt,
+        repair=asking.repair,
+        stop=asking.stop,
+        scorer=scorer,
+    )
     return [_graded(problem, choice, rounded) for problem, choice in zip(problems, choices, strict=True)]
 
 

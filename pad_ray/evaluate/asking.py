@@ -33,6 +33,8 @@ class Asking:
     """From a question to all that the student reads."""
     stop: str = ""
     """Text that ends the reply, or empty."""
+    repair: Callable[[str, str, str], str] = program.repair_prompt
+    """From a question, a program that failed and its message to all that the student reads before it mends it."""
 
 
 def asking(
@@ -46,7 +48,10 @@ def asking(
             return Asking(lambda question: engine.chat(direct.chat_messages(question)))
         return Asking(direct.plain_prompt, NEXT_QUESTION)
     if engine.chats and not trained:
-        return Asking(lambda question: engine.chat(program.chat_messages(question)))
+        return Asking(
+            lambda question: engine.chat(program.chat_messages(question)),
+            repair=lambda question, failed, error: engine.chat(program.repair_messages(question, failed, error)),
+        )
     return Asking(program.student_prompt)
 
 

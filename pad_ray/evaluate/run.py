@@ -19,6 +19,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from pad_ray.decode.scoring import load_scorer
 from pad_ray.errors import ProblemError, StudentError, UsageError
 from pad_ray.evaluate.answer import answer_batch, answer_directly
 from pad_ray.evaluate.asking import asking
@@ -33,6 +34,9 @@ from pad_ray.thoughts import direct
 
 if TYPE_CHECKING:
     from pad_ray.decode.transformers_engine import TransformersEngine
+
+ROWS = 512
+"""Most texts that are written at once where a question has several: their keys and values fill the memory."""
 
 Progress = Callable[[int, int], None]
 """Called with (problems done, problems in all)."""
@@ -155,16 +159,18 @@ def finished(job: EvaluateJob, problems: Sequence[Problem]) -> dict[str, Any]:
 def _facts(job: EvaluateJob, problems: Sequence[Problem]) -> dict[str, Any]:
     """What summary.json says of the job; two evaluations that differ in it are not the same."""
     programs = job.prompt != "direct"
-    voting = programs and job.decode.kind == "vote"
+    decode = job.decode
+    voting = programs and decode.kind == "vote"
     return {
         "prompt": job.prompt,
         **({"exemplars": [one.example_id for one in job.exemplars]} if job.prompt == "few_shot" else {}),
-        "decode": "vote" if voting else "greedy",
-        "samples": job.decode.samples if voting else 1,
+        "decode": decode.kind if programs else "greedy",
+        "samples": decode.samples if voting else 1,
+        **(decode.extras() if programs else {}),
         "student": job.student_name or job.student,
         "problems": job.problems_name or job.problems,
         "seed": job.seed,
-        "max_tokens": job.decode.max_tokens if programs else direct.MAX_TOKENS,
+        "max_tokens": decode.max_tokens if programs else direct.MAX_TOKENS,
         "match": job.match,
         "limit": job.limit,
         "problems_hash": _content_hash(problems),
@@ -220,17 +226,18 @@ def _answer(
     rows = [(place, problem) for place, (_, _, problems) in enumerate(jobs) for problem in problems]
     # Batches of like size: a last one of a few rows would take nearly as long as a full one.
     size = -(-len(rows) // -(-len(rows) // first.decode.batch_size))
-    engine.batch_size = size * (first.decode.samples if first.decode.kind == "vote" else 1)
+    engine.batch_size = max(size, min(size * first.decode.width, ROWS))
     engine.wraps = engine.learned_chat and not first.probe
     way = asking(engine, first.prompt, first.exemplars, trained=trained and not first.probe)
     rounded = first.match == "rounded"
     answers: list[list[GradedAnswer]] = [[] for _ in jobs]
     seconds = [0.0] * len(jobs)
     with ExitStack() as stack:
-        box = None
+        box = scorer = None
         if first.prompt != "direct":
             settings = first.sandbox
             box = stack.enter_context(Sandbox(level=settings.level, timeout_s=settings.timeout_s, confirm=True))
+            scorer = load_scorer(first.decode, engine)
         yield jobs[0][0], 0
         for start in range(0, len(rows), size):
             places, problems = zip(*rows[start : start + size], strict=True)
@@ -238,7 +245,9 @@ def _answer(
             if box is None:
                 graded = answer_directly(engine, problems, way, rounded=rounded)
             else:
-                graded = answer_batch(engine, box, problems, first.decode, first.seed, way, rounded=rounded)
+                graded = answer_batch(
+                    engine, box, problems, first.decode, first.seed, way, scorer=scorer, rounded=rounded
+                )
             each = (time.monotonic() - started) / len(places)
             for place, answer in zip(places, graded, strict=True):
                 answers[place].append(answer)

@@ -17,6 +17,24 @@ from pad_ray.records import Problem
 from pad_ray.storage import Storage
 from pad_ray.students import local_student
 
+REPAIRS = 2
+"""Turns of `--decode repair`; the recipe's decode.repairs takes any number."""
+
+
+def decoding(decode: str, samples: int) -> Decode:
+    """What `--decode` and `--samples` say: greedy, vote, beam, or repair, which is greedy with repairs.
+
+    Raises UsageError for anything else.
+    """
+    kind, repairs = ("greedy", REPAIRS) if decode == "repair" else (decode, 0)
+    try:
+        return Decode.model_validate({"kind": kind, "samples": samples if kind == "vote" else 1, "repairs": repairs})
+    except ValidationError as error:
+        raise UsageError(
+            f"--decode: {decode!r} is not available ({error.errors()[0]['msg']}).",
+            hint="Choose greedy, vote, beam or repair; `pad-ray decoders` takes every setting.",
+        ) from None
+
 
 def evaluate_student(
     student: str,
@@ -35,10 +53,7 @@ def evaluate_student(
     The student is a folder, a hub id or a URI, and is fetched if it must be. Raises UsageError, ProblemError or
     StudentError for what the user named, StorageError where there is no room.
     """
-    try:
-        settings = Decode.model_validate({"kind": decode, "samples": samples if decode == "vote" else 1})
-    except ValidationError as error:
-        raise UsageError(f"--decode: {decode!r} is not available ({error.errors()[0]['msg']}).") from None
+    settings = decoding(decode, samples)
     storage = Storage(out)
     intake = take_in(problems, "evaluation")
     job = EvaluateJob(

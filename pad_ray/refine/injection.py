@@ -17,11 +17,11 @@ from pad_ray.grading.verdict import judge
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe_refine import Refine
 from pad_ray.records import Example, Problem
-from pad_ray.refine.on_policy import FEEDBACK
 from pad_ray.refine.token_edits import with_losses
 from pad_ray.refine.tree_edits import with_edits
 from pad_ray.sandbox.execution import Execution
 from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts.feedback import FEEDBACK
 
 TWICE = 0.2
 """Share of the programs that are broken in two places, by one operator, so that the message to expect stays one."""

@@ -10,20 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 
-from pad_ray.outcomes import Outcome
 from pad_ray.records import Example, Problem, Verdict
 from pad_ray.thoughts import THOUGHTS
-
-FEEDBACK: dict[Outcome, str] = {
-    Outcome.SYNTAX_ERROR: "{detail}",
-    Outcome.RUNTIME_ERROR: "{detail}",
-    Outcome.FORBIDDEN: "PermissionError: {detail}",
-    Outcome.TIMEOUT: "TimeoutError: the program did not end in time",
-    Outcome.MEMORY: "MemoryError: the program needs too much memory",
-    Outcome.NO_ANSWER: "ValueError: solution() returned no answer",
-    Outcome.WRONG_ANSWER: "AssertionError: the returned value is not the answer",
-}
-"""What the student is told of each failure; other outcomes give no repair."""
+from pad_ray.thoughts.feedback import FEEDBACK
 
 
 def repairs(

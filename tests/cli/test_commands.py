@@ -22,9 +22,11 @@ from pad_ray.recipe_file import load_recipe, recipe_source
 from pad_ray.storage import Storage
 
 COMMANDS = {
-    *("distill", "plan", "sample", "judge", "curate", "train", "evaluate", "execute", "study"),
-    *("status", "show", "ask", "compare", "report", "serve", "recipes", "init", "doctor"),
+    *("distill", "plan", "sample", "judge", "curate", "train", "evaluate", "execute", "study", "decoders"),
+    *("status", "show", "ask", "compare", "report", "serve", "recipes", "init", "doctor", "verifier"),
 }
+
+DECODED = ("--student", "x", "--out", "o")
 
 
 def pad_ray(*arguments: object, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -92,6 +94,9 @@ def test_help_lists_every_command_and_debug_each_with_a_whole_sentence() -> None
         (["execute", "x", "y", "--timeout", "0"], "--timeout: 0 is no time limit. Give seconds above 0"),
         (["execute", "x", "y", "--timeout", "nan"], "--timeout: nan is no time limit"),
         (["evaluate", "--student", "x"], "--problems and --out"),
+        (["decoders", *DECODED, "--problems", "p.jsonl", "--decoder", "poem"], "--decoder: 'poem'"),
+        (["decoders", *DECODED, "--problems", "a/p.jsonl", "--problems", "b/p.jsonl"], "NAME=URI"),
+        (["verifier", "--student", "x", "--problems", "p.jsonl"], "'x' is no folder with a student"),
         (["evaluate", "quick", "--rounded"], "--rounded goes with --student. A run's recipe says it"),
     ],
 )

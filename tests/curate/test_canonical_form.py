@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pad_ray.curate.canonical import canonicalise, fingerprint
+from pad_ray.curate.canonical import canonicalise
+from pad_ray.syntax import fingerprint
 
 
 def value(program: str) -> Any:

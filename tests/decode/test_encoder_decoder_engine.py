@@ -71,7 +71,7 @@ def test_the_configuration_chooses_the_engine(engine: TransformersEngine, tmp_pa
 def test_greedy_text_of_a_ragged_batch_is_what_the_library_writes_for_each_prompt(
     random_engine: TransformersEngine,
 ) -> None:
-    tokenizer, model = random_engine._tokenizer, random_engine._model
+    tokenizer, model = random_engine._tokenizer, random_engine.model
     together = random_engine.generate(RAGGED, max_tokens=30, temperature=0, seed=0)
     for prompt, ours in zip(RAGGED, together, strict=True):
         ids = tokenizer(prompt, return_tensors="pt").input_ids

@@ -13,6 +13,7 @@ from tiny_student import make_tiny_student
 from pad_ray import Reasoner
 from pad_ray.errors import StudentError, UsageError
 from pad_ray.outcomes import Outcome
+from pad_ray.recipe import Decode
 from pad_ray.students import wheel
 from pad_ray.thoughts.program import student_prompt
 
@@ -64,6 +65,16 @@ def test_a_vote_counts_every_sampled_program_that_gave_a_value(reasoner: Reasone
     assert (again.votes, again.program) == (answer.votes, answer.program)
 
 
+def test_beams_end_with_a_program_that_ran_and_count_all_their_tokens(reasoner: Reasoner) -> None:
+    decode = Decode(kind="beam", beams=2, continuations=2, temperature=0.2)
+    answer = reasoner.solve("What is 3 + 4?", decode)
+    assert (answer.answer, answer.program) == ("7", PROGRAMS["What is 3 + 4?"])
+    assert answer.tokens >= 2 * len(answer.program)
+    # The student knows one program for this, so every beam of it is dropped.
+    failed = reasoner.solve("Divide by none.", Decode(kind="beam", beams=1, continuations=2, temperature=0.01))
+    assert (failed.answer, failed.outcome) == (None, Outcome.RUNTIME_ERROR)
+
+
 def test_a_program_cut_at_its_limit_is_never_run(reasoner: Reasoner) -> None:
     answer = reasoner.solve("What is 3 + 4?", max_tokens=20)
     assert (answer.answer, answer.outcome) == (None, Outcome.TRUNCATED)
@@ -72,7 +83,8 @@ def test_a_program_cut_at_its_limit_is_never_run(reasoner: Reasoner) -> None:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"decode": "beam"}, "decode is 'beam'"),
+        ({"decode": "magic"}, "decode is 'magic'"),
+        ({"decode": "beam", "samples": 3}, "samples does nothing with decode.kind beam"),
         ({"decode": "vote", "samples": 0}, "samples is 0"),
         ({"samples": 3}, "samples is 3, but greedy"),
         ({"max_tokens": 0}, "max_tokens is 0"),

@@ -64,13 +64,13 @@ def test_what_all_prompts_begin_with_is_read_once_and_changes_nothing(
 ) -> None:
     prompts = [SHARED + own for own in ("a", "b longer", "c", "d the longest", "e", "f")]
     read: list[int] = []
-    forward = random_engine._model.forward
+    forward = random_engine.model.forward
 
     def counting(**kwargs: Any) -> Any:
         read.append(kwargs["input_ids"].numel())
         return forward(**kwargs)
 
-    monkeypatch.setattr(random_engine._model, "forward", counting)
+    monkeypatch.setattr(random_engine.model, "forward", counting)
     for temperature in (0.0, 0.9):
         # Long enough for the cache to outgrow its first room, and some rows end on the way.
         settings: dict[str, Any] = {"max_tokens": 90, "temperature": temperature, "seed": 3}
@@ -126,7 +126,7 @@ def test_a_model_with_sliding_windows_shares_nothing_and_rows_still_leave(tmp_pa
 
 
 def test_greedy_decoding_agrees_with_the_library(random_engine: TransformersEngine) -> None:
-    tokenizer, model = random_engine._tokenizer, random_engine._model
+    tokenizer, model = random_engine._tokenizer, random_engine.model
     prompt = "Q: what is two and three?\n"
     ids = tokenizer(prompt, return_tensors="pt").input_ids
     theirs = model.generate(input_ids=ids, max_new_tokens=30, do_sample=False, pad_token_id=0)
@@ -148,7 +148,7 @@ def test_sampling_follows_the_seed_and_the_models_distribution(random_engine: Tr
     first = wide.generate(["Q:"] * 2000, max_tokens=1, temperature=0.5, seed=5)
     ids = random_engine._tokenizer("Q:", return_tensors="pt").input_ids
     with torch.inference_mode():
-        expected = torch.softmax(random_engine._model(input_ids=ids).logits[0, -1] / 0.5, -1)
+        expected = torch.softmax(random_engine.model(input_ids=ids).logits[0, -1] / 0.5, -1)
     likeliest = int(expected.argmax())
     seen = sum(c.text == random_engine._tokenizer.decode([likeliest]) for c in first) / len(first)
     assert seen == pytest.approx(float(expected[likeliest]), abs=0.03)

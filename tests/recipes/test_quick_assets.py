@@ -19,9 +19,9 @@ from pad_ray.problems import take_in
 from pad_ray.problems.sources import rows
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import builtin_recipes, load_recipe
-from pad_ray.refine.on_policy import FEEDBACK
 from pad_ray.storage import resolve_uri
 from pad_ray.teacher.recorded import RecordedTeacher
+from pad_ray.thoughts.feedback import FEEDBACK
 from pad_ray.thoughts.program import parse, repair_prompt, student_prompt
 
 REPO = Path(__file__).resolve().parents[2]

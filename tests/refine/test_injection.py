@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pad_ray.curate.canonical import fingerprint
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe_refine import Refine
 from pad_ray.records import Example, Problem
@@ -20,6 +19,7 @@ from pad_ray.refine.token_edits import with_losses
 from pad_ray.refine.tree_edits import with_edits
 from pad_ray.sandbox import Sandbox
 from pad_ray.sandbox.execution import Execution
+from pad_ray.syntax import fingerprint
 from tests.refine.programs import EXEMPLARS, OPERATORS, WEIGHED, example, programs
 
 ANY_PROGRAM = st.one_of(st.sampled_from(EXEMPLARS), programs())
