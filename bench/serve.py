@@ -37,7 +37,7 @@ def service(student: str) -> Iterator[str]:
     """The address of a service that runs within the block."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = multiprocessing.get_context("spawn").Process(target=run_service, args=(student, "127.0.0.1", port))
+    process = multiprocessing.get_context("spawn").Process(target=run_service, args=(student,), kwargs={"port": port})
     process.start()
     url = f"http://127.0.0.1:{port}"
     try:

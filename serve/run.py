@@ -25,26 +25,31 @@ from serve.schema import TOKEN_VARIABLE
 APPLICATION = "pad_ray"
 
 
-def run_service(student: str, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve a student over HTTP; returns after Ctrl-C or SIGTERM, when everything it started has ended.
+def run_service(*students: str, host: str = "127.0.0.1", port: int = 8000, access_log: str = "") -> None:
+    """Serve students over HTTP; returns after Ctrl-C or SIGTERM, when everything it started has ended.
 
-    The student is a folder, a hub id or a URI, and is fetched if it must be. Raises StudentError for what is no
-    student, UsageError for an address that cannot be used, and PadRayError if the service does not come up.
+    Requests under way are finished before. A student is a folder, a hub id or a URI, and is fetched if it must be;
+    requests name it as it is named here, or get the first. `access_log` is a file that gets a line per request. Raises
+    StudentError for what is no student, UsageError for an address or a file that cannot be used, and PadRayError if the
+    service does not come up.
     """
     _check_address(host, port)
-    folder = local_student(student, say=partial(print, file=sys.stderr), key="student")
-    student_thought(folder)
+    _check_log(access_log)
+    folders: dict[str, str] = {}
+    for student in students:
+        folders[student] = str(local_student(student, say=partial(print, file=sys.stderr), key="student"))
+        student_thought(folders[student])
     _let_workers_import_this_package()
     print("Loading the student…", flush=True)
-    with connect(), _application(str(folder), student, host, port):
+    with connect(), _application(folders, host, port, access_log):
         _announce(host, port)
         _wait_for_the_end()
         print("Stopping.", flush=True)
 
 
 @contextmanager
-def _application(folder: str, name: str, host: str, port: int) -> Iterator[None]:
-    """The application, running within the block."""
+def _application(students: dict[str, str], host: str, port: int, access_log: str) -> Iterator[None]:
+    """The application, running within the block. `students`: folders by name."""
     import ray
     from ray import serve as ray_serve
 
@@ -54,7 +59,9 @@ def _application(folder: str, name: str, host: str, port: int) -> Iterator[None]
     gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
     ray_serve.start(http_options={"host": host, "port": port})
     try:
-        application = build(Arguments(student=folder, name=name, gpus=gpus))
+        (name, folder), *others = students.items()
+        log = access_log and str(Path(access_log).resolve())
+        application = build(Arguments(student=folder, name=name, students=dict(others), gpus=gpus, access_log=log))
         try:
             ray_serve.run(application, name=APPLICATION, route_prefix="/")
         except RuntimeError as failure:
@@ -88,6 +95,15 @@ def _check_address(host: str, port: int) -> None:
         ) from error
 
 
+def _check_log(path: str) -> None:
+    """Raises UsageError."""
+    try:
+        if path:
+            Path(path).open("a").close()
+    except OSError as error:
+        raise UsageError(f"--access-log {path}: cannot be written: {error}.", hint="Choose another file.") from error
+
+
 def _let_workers_import_this_package() -> None:
     """Put the folder that holds `serve` on the path of the processes Ray starts, for running from a checkout."""
     home = str(Path(__file__).resolve().parents[1])
@@ -104,7 +120,7 @@ def _announce(host: str, port: int) -> None:
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     header = f'-H "Authorization: Bearer ${TOKEN_VARIABLE}" ' if token else ""
     body = shlex.quote('{"question": "A box holds 3 rows of 4 eggs. How many eggs?"}')
-    print(f"Serving on {address} (Ctrl-C ends it). Ask it:")
+    print(f"Serving on {address} (Ctrl-C ends it). Open it in a browser, or ask it:")
     print(f"curl {address}/v1/solve {header}-H 'Content-Type: application/json' -d {body}", flush=True)
 
 
