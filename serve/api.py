@@ -23,9 +23,9 @@ from serve.schema import BatchAnswer, BatchBody, ErrorBody, Health, SolveBody
 from serve.sse import named, streamed
 from serve.watching import Event
 
-EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string", "description": "With `stream`."}}}}
-}
+_EVENT = {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}}
+EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": _EVENT}}}}
+"""What a route says of its replies with `stream`."""
 
 
 class Backend(Protocol):

@@ -59,8 +59,8 @@ class Model:
         self._turn = asyncio.Lock()
         for folder in students.values():
             student_thought(folder)
-        first = next(iter(students))
-        self._first: dict[str, Student] = {first: self._load(students[first])}
+        self._usual = next(iter(students))
+        self._ready = {self._usual: self._load(students[self._usual])}
 
     def _load(self, folder: str) -> Student:
         student = Student(load_engine(folder, batch_size=BATCH, threads=self._threads), student_thought(folder))
@@ -72,8 +72,8 @@ class Model:
     @ray_serve.multiplexed(max_num_models_per_replica=STUDENTS_IN_MEMORY)
     async def _student(self, name: str) -> Student:
         """The student of this name, loaded when it is first asked for."""
-        if name in self._first:
-            return self._first.pop(name)
+        if name in self._ready:
+            return self._ready.pop(name)
         async with self._turn:
             return await asyncio.to_thread(self._load, self._folders[name])
 
@@ -82,7 +82,7 @@ class Model:
     @ray_serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=0)
     async def write(self, asks: list[Ask]) -> list[list[Draft]]:
         """The programs for each question."""
-        student = await self._student(ray_serve.get_multiplexed_model_id())
+        student = await self._student(ray_serve.get_multiplexed_model_id() or self._usual)
         async with self._turn:
             return await asyncio.to_thread(write, student.engine, student.thought, asks)
 

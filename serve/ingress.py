@@ -96,7 +96,9 @@ class Ingress:
                     yield event
 
     async def _write(self, student: str, ask: Ask) -> list[Draft]:
-        model = self._model.options(multiplexed_model_id=student)
+        # By name Serve prefers the Models that have the student in memory. With one student all have it, and new ones
+        # should get their share at once.
+        model = self._model.options(multiplexed_model_id=student) if len(self.students) > 1 else self._model
         return await _lasting(lambda: model.write.remote(ask))
 
     async def _run(self, programs: list[str]) -> list[Execution]:
