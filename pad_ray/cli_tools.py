@@ -105,7 +105,10 @@ def report(run_dir: str) -> None:
 
 def serve(
     student: Annotated[
-        list[str], typer.Option(help="Folder or URI of a trained student; several times: requests choose by name.")
+        list[str],
+        typer.Option(
+            metavar="<str>", help="Folder or URI of a trained student; several times: requests choose by name."
+        ),
     ],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,

@@ -13,7 +13,6 @@ from ray import serve as ray_serve
 from ray.exceptions import RayActorError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from pad_ray.decode.answering import Ask, Draft, settle
 from pad_ray.records import Answer
@@ -30,6 +29,7 @@ T = TypeVar("T")
 
 HEALTH_SECONDS = 5.0
 ATTEMPTS = 3
+RECOVERY_SECONDS = 0.5
 GONE = (RayActorError, DeploymentUnavailableError)
 """A replica died with a request in its hands: what it did is lost, and may be done again by another."""
 
@@ -130,15 +130,14 @@ class Ingress:
 
 async def _lasting(call: Callable[[], Awaitable[T]]) -> T:
     """What a call returns, made again where its replica dies. Raises Unavailable."""
-    attempts = AsyncRetrying(
-        stop=stop_after_attempt(ATTEMPTS), wait=wait_fixed(0.5), retry=retry_if_exception_type(GONE), reraise=True
-    )
-    try:
-        async for attempt in attempts:
-            with attempt:
-                return await call()
-    except BackPressureError as full:
-        raise Unavailable("The service is full; send the request again in a moment.") from full
-    except GONE as gone:
-        raise Unavailable("A part of the service is restarting; send the request again in a moment.", 5) from gone
-    raise AssertionError("tenacity raises what the last attempt raised")
+    lost: Exception | None = None
+    for _ in range(ATTEMPTS):
+        try:
+            return await call()
+        except BackPressureError as full:
+            raise Unavailable("The service is full; send the request again in a moment.") from full
+        except GONE as gone:
+            lost = gone
+            # Until Serve knows of it too, it would send the next call to the same replica.
+            await asyncio.sleep(RECOVERY_SECONDS)
+    raise Unavailable("A part of the service is restarting; send the request again in a moment.", 5) from lost

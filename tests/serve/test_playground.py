@@ -19,6 +19,7 @@ from pad_ray.records import Answer
 from serve.watching import Event
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = api.expect
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")]
@@ -74,7 +75,7 @@ def page(browser: Any, url: str) -> Iterator[Any]:
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("request", lambda request: request.url.startswith((url, "data:")) or complaints.append(request.url))
     page.goto(url)
-    page.wait_for_function("document.getElementById('health').textContent.includes('strict')")
+    expect(page.locator("#health")).to_contain_text("strict")
     yield page
     context.close()
     assert complaints == []
@@ -84,7 +85,7 @@ def ask(page: Any, question: str, samples: str = "1") -> None:
     page.get_by_label("Question").fill(question)
     page.get_by_label("Programs").select_option(samples)
     page.get_by_role("button", name="Ask").click()
-    page.wait_for_function("document.getElementById('answer').textContent !== ''")
+    expect(page.locator("#answer")).not_to_be_empty()
 
 
 def test_a_question_is_answered_with_its_steps_votes_and_program(page: Any) -> None:
@@ -112,13 +113,13 @@ def test_it_is_used_with_a_keyboard_alone(page: Any) -> None:
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type("for ever")
     page.keyboard.press("Control+Enter")
-    page.wait_for_function("!document.getElementById('stop').disabled")
+    expect(page.locator("#stop")).to_be_enabled()
     page.keyboard.press("Escape")
-    page.wait_for_function("document.getElementById('state').textContent === 'Stopped.'")
+    expect(page.locator("#state")).to_have_text("Stopped.")
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.type("How many?")
     page.keyboard.press("Control+Enter")
-    page.wait_for_function("document.getElementById('answer').textContent === '12'")
+    expect(page.locator("#answer")).to_have_text("12")
     reached = set()
     for _ in range(20):
         page.keyboard.press("Tab")
@@ -164,7 +165,7 @@ def test_the_copied_command_asks_the_same(page: Any) -> None:
     question = 'It\'s "3" $HOME `rows` \\ of 4?'
     ask(page, question)
     page.get_by_role("button", name="Copy as curl").click()
-    page.wait_for_function("document.getElementById('copied').textContent === 'Copied.'")
+    expect(page.locator("#copied")).to_have_text("Copied.")
     command = page.evaluate("navigator.clipboard.readText()")
     if shutil.which("curl") is None:
         pytest.skip("no curl on this machine")
