@@ -121,6 +121,10 @@ class Ingress:
         """See `Backend.metrics`."""
         return await exposition()
 
+    async def drain(self, seconds: float) -> None:
+        """Take no more questions, and return when those under way are answered; after so long in any case."""
+        await self._admission.drain(seconds)
+
     def record(self, visit: Visit) -> None:
         """See `Backend.record`."""
         self._measures.visit(visit)

@@ -23,6 +23,8 @@ from pad_ray.students import local_student
 from serve.schema import TOKEN_VARIABLE
 
 APPLICATION = "pad_ray"
+DRAIN_SECONDS = 60.0
+"""How long requests under way may take when the service ends."""
 
 
 def run_service(*students: str, host: str = "127.0.0.1", port: int = 8000, access_log: str = "") -> None:
@@ -67,6 +69,8 @@ def _application(students: dict[str, str], host: str, port: int, access_log: str
         except RuntimeError as failure:
             raise PadRayError(f"the service did not start: {_reason(failure)}") from failure
         yield
+        # Serve ends all deployments at once, those too that a request under way has not reached yet.
+        ray_serve.get_app_handle(APPLICATION).drain.remote(DRAIN_SECONDS).result()
     finally:
         ray_serve.delete(APPLICATION)
         # A Ray of our own ends with `connect`; on a cluster, Serve stays only if others serve from it as well.

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -216,10 +217,20 @@ def _descriptors(pid: int) -> list[Path]:
         return []
 
 
-def test_ctrl_c_ends_it_and_everything_it_started(service: Service) -> None:
+def test_ctrl_c_finishes_what_is_under_way_and_ends_everything_it_started(service: Service) -> None:
     before = service.processes()
     assert len(before) > 3
-    service.process.send_signal(signal.SIGINT)
+
+    def last_one() -> httpx.Response:
+        body = {"question": "Who is last?", "model": service.students[1], "samples": 32, "max_tokens": 1024}
+        with service.client() as client:
+            return client.post("/v1/solve", json=body)
+
+    with ThreadPoolExecutor() as pool:
+        reply = pool.submit(last_one)
+        time.sleep(0.5)
+        service.process.send_signal(signal.SIGINT)
+        assert reply.result().status_code == 200
     assert service.process.wait(60) == 0
     end = time.monotonic() + 20
     while (left := before & _alive(before)) and time.monotonic() < end:

@@ -148,3 +148,18 @@ def test_a_request_is_let_in_whole_or_not_at_all_and_leaves_its_room() -> None:
 def test_an_idle_service_lets_in_a_request_of_any_size() -> None:
     with Admission(10).enter(32):
         pass
+
+
+def test_a_service_that_ends_lets_nobody_in_and_waits_for_those_inside() -> None:
+    async def end() -> list[str]:
+        door, seen = Admission(10), list[str]()
+        with door.enter(1):
+            ending = asyncio.ensure_future(door.drain(60))
+            await asyncio.sleep(0)
+            with pytest.raises(Unavailable, match="ending"), door.enter(1):
+                raise AssertionError("it was let in")
+            seen.append("inside" if not ending.done() else "left alone")
+        await ending
+        return seen
+
+    assert asyncio.run(end()) == ["inside"]
