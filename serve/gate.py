@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import time
 from collections.abc import Callable
@@ -101,16 +100,17 @@ class Access:
             await send(message)
             complete = complete or (message["type"] == "http.response.body" and not message.get("more_body", False))
 
-        left = False
+        failed = False
         try:
             await self._app(scope, receive, noted)
-        except asyncio.CancelledError:
-            left = not complete
+        except Exception:
+            failed = True
             raise
         finally:
+            # Neither complete nor failed: it was cancelled, or a stream ended because nobody reads it.
+            shown = status if complete or failed else GONE
             route = getattr(scope.get("route"), "path", "")
             seconds = round(time.monotonic() - started, 6)
-            shown = GONE if left else status
             self._record(Visit(came, scope["method"], scope["path"], route, shown, seconds, notes))
 
 

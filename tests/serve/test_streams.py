@@ -56,7 +56,7 @@ def test_a_client_that_leaves_ends_the_work() -> None:
             assert next(reply.iter_lines()) == "event: accepted"
             assert backend.watched == 1
         wait_until(lambda: backend.watched == 0)
-        wait_until(lambda: len(backend.visits) == 1)
+        wait_until(lambda: [visit.status for visit in backend.visits] == [499])
 
 
 def test_streams_do_not_wait_for_each_other() -> None:
@@ -87,6 +87,12 @@ def test_questions_are_logged_where_the_service_is_told_to() -> None:
     with listening(backend, log_questions=True) as url:
         httpx.post(f"{url}/v1/solve", json={"question": "How many?"})
     assert backend.visits[0].notes["questions"] == ["How many?"]
+
+
+def test_a_failure_is_logged_as_one() -> None:
+    backend = Echo()
+    solve({"question": "broken"}, backend=backend)
+    assert [visit.status for visit in backend.visits] == [500]
 
 
 def test_what_the_gate_turned_away_is_logged_too() -> None:
