@@ -28,6 +28,7 @@ PROGRAMS = {
     "What is 3 + 4?": "def solution():\n    return 3 + 4\n",
     "Divide by none.": "def solution():\n    return 1 / 0\n",
     "Read the file.": "def solution():\n    return open('/etc/hostname').read()\n",
+    "Leave a mark.": "def solution():\n    open('/tmp/pad_ray_mark', 'w').close()\n    return 1\n",
 }
 
 pytestmark = pytest.mark.slow
@@ -159,7 +160,8 @@ def test_a_batch_is_answered_in_order_and_a_program_that_fails_harms_nobody(serv
     with service.client() as client:
         reply = client.post("/v1/solve/batch", json={"questions": [*PROGRAMS, *PROGRAMS]})
     outcomes = [(answer["answer"], answer["outcome"]) for answer in reply.json()["answers"]]
-    assert outcomes == 2 * [("7", "ok"), (None, "runtime_error"), (None, "forbidden")]
+    assert outcomes == 2 * [("7", "ok"), (None, "runtime_error"), (None, "forbidden"), (None, "forbidden")]
+    assert not Path("/tmp/pad_ray_mark").exists()
 
 
 def test_bad_requests_are_refused_by_name(service: Service) -> None:
