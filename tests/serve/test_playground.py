@@ -82,9 +82,9 @@ def page(browser: Any, url: str) -> Iterator[Any]:
 
 
 def ask(page: Any, question: str, samples: str = "1") -> None:
-    page.get_by_label("Question").fill(question)
-    page.get_by_label("Programs").select_option(samples)
-    page.get_by_role("button", name="Ask").click()
+    page.get_by_label("Question", exact=True).fill(question)
+    page.get_by_label("Programs", exact=True).select_option(samples)
+    page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.locator("#answer")).not_to_be_empty()
 
 
@@ -156,7 +156,7 @@ def test_past_questions_stay_in_this_browser_until_they_are_forgotten(page: Any)
     ask(page, "How many eggs?")
     page.reload()
     page.get_by_role("button", name="How many eggs? → 12").click()
-    assert page.get_by_label("Question").input_value() == "How many eggs?"
+    assert page.get_by_label("Question", exact=True).input_value() == "How many eggs?"
     page.get_by_role("button", name="Forget them").click()
     assert page.locator("#history").is_hidden() and page.evaluate("localStorage.length") == 0
 
@@ -177,7 +177,7 @@ def test_a_service_with_a_token_asks_for_it(browser: Any) -> None:
     with listening(Kitchen(), token="a-token") as url:
         page = browser.new_page()
         page.goto(url)
-        page.get_by_role("button", name="Ask").click()
+        page.get_by_role("button", name="Ask", exact=True).click()
         page.get_by_label("Token").fill("a-token")
         assert "bearer token" in page.locator("#wrong").inner_text()
         ask(page, "How many eggs?")

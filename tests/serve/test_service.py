@@ -79,7 +79,7 @@ def test_it_answers_with_the_executed_value_and_the_program(service: Service) ->
 def test_each_student_is_asked_by_its_name(service: Service) -> None:
     with service.client() as client:
         replies = [
-            client.post("/v1/solve", json={"question": "What is 3 + 4?", "model": name, "max_tokens": 20}).json()
+            client.post("/v1/solve", json={"question": "What is 3 + 4?", "model": name, "max_tokens": 40}).json()
             for name in (*service.students, *service.students)
         ]
     assert [reply["answer"] == "7" for reply in replies] == [True, False, True, False]
