@@ -82,7 +82,8 @@ class Model:
     @ray_serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=0)
     async def write(self, asks: list[Ask]) -> list[list[Draft]]:
         """The programs for each question."""
-        student = await self._student(ray_serve.get_multiplexed_model_id() or self._usual)
+        name = ray_serve.get_multiplexed_model_id() or self._usual
+        student: Student = await self._student(name)  # pyright: ignore[reportCallIssue]  Ray's types forget methods
         async with self._turn:
             return await asyncio.to_thread(write, student.engine, student.thought, asks)
 

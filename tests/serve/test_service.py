@@ -138,7 +138,7 @@ def test_prometheus_finds_what_was_counted(service: Service) -> None:
     assert "What is" not in page
 
 
-@pytest.mark.parametrize("deployment", ["Model", "Executor"])
+@pytest.mark.parametrize("deployment", [pytest.param("Model", marks=pytest.mark.long), "Executor"])
 def test_a_killed_replica_loses_no_request_that_was_let_in(service: Service, deployment: str) -> None:
     async def ask() -> list[httpx.Response]:
         headers = {"Authorization": f"Bearer {service.token}"}
