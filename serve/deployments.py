@@ -96,7 +96,8 @@ class Model:
     graceful_shutdown_timeout_s=30,
     # A check waits its turn behind programs that may run until their limit.
     health_check_timeout_s=120,
-    ray_actor_options={"num_cpus": 1},
+    # With the Ingress all three fit onto two cores.
+    ray_actor_options={"num_cpus": 0.5},
 )
 class Executor:
     """A sandbox whose every program runs in a process of its own, as programs of different users must."""

@@ -41,7 +41,7 @@ GONE = (RayActorError, DeploymentUnavailableError)
     max_queued_requests=1000,
     backpressure_config={"status_code": 503, "retry_after_s": 1},
     graceful_shutdown_timeout_s=60,
-    ray_actor_options={"num_cpus": 0.5},
+    ray_actor_options={"num_cpus": 0.25},
 )
 @ray_serve.ingress()
 class Ingress:
