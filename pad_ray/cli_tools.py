@@ -106,14 +106,20 @@ def report(run_dir: str) -> None:
 
 
 def serve(
-    student: StudentDir,
+    student: Annotated[
+        list[str],
+        typer.Option(
+            metavar="<str>", help="Folder or URI of a trained student; several times: requests choose by name."
+        ),
+    ],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    access_log: Annotated[str, typer.Option(help="File that gets a JSON line per request.")] = "",
 ) -> None:
-    """Answer questions over HTTP with Ray Serve."""
+    """Answer questions over HTTP with Ray Serve, and in a browser."""
     from serve.run import run_service
 
-    run_service(student, host=host, port=port)
+    run_service(*student, host=host, port=port, access_log=access_log)
 
 
 def evaluation_lines(summary: Mapping[str, Any], out: str) -> str:

@@ -2,94 +2,171 @@
 
 from __future__ import annotations
 
-import hmac
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pad_ray import __version__
 from pad_ray.decode.answering import Ask
 from pad_ray.records import Answer
-from serve.schema import MAX_BODY_BYTES, BatchAnswer, BatchBody, ErrorBody, ErrorDetail, Health, SolveBody
+from serve.chat import ChatBody, chunks, completion, model_card
+from serve.gate import NOTES, Access, Gate, Visit
+from serve.page import playground
+from serve.replies import INTERNAL, Unavailable, UnknownStudent, error, validation_error
+from serve.schema import BatchAnswer, BatchBody, ErrorBody, Health, SolveBody
+from serve.sse import named, streamed
+from serve.watching import Event
 
-ERROR_TYPES = {
-    400: "bad_request",
-    401: "unauthorized",
-    404: "not_found",
-    405: "method_not_allowed",
-    413: "too_large",
-    422: "invalid_request",
-    500: "internal",
-    503: "unavailable",
-}
+_EVENT = {"type": "object", "properties": {"event": {"type": "string"}, "data": {"type": "string"}}}
+EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": _EVENT}}}}
+"""What a route says of its replies with `stream`."""
 
 
 class Backend(Protocol):
     """Whatever stands behind the routes."""
 
-    async def solve(self, asks: list[Ask]) -> list[Answer]:
+    @property
+    def students(self) -> tuple[str, ...]:
+        """The names of the students that can be asked, the usual one first."""
+        ...
+
+    async def solve(self, student: str, asks: Sequence[Ask]) -> list[Answer]:
         """The answers, in order. Raises Unavailable when it is full or restarting."""
         ...
 
+    def watch(self, student: str, ask: Ask) -> AsyncGenerator[Event, None]:
+        """What happens on the way to one answer; see `watching`. Raises Unavailable."""
+        ...
+
     async def health(self) -> dict[str, Any]:
-        """`sandbox` and `student` of a working service. Raises Unavailable."""
+        """`sandbox` of a working service, with its level. Raises Unavailable."""
+        ...
+
+    async def metrics(self) -> str:
+        """What is counted, in the text format of Prometheus."""
+        ...
+
+    def record(self, visit: Visit) -> None:
+        """Take note of a request that is over."""
         ...
 
 
-class Unavailable(Exception):
-    """Nothing is wrong with the request; it may be sent again after `retry_after` seconds."""
+def make_api(backend: Backend, token: str = "", log_questions: bool = False) -> FastAPI:
+    """The application. With a token, everything that a student says or that tells of others asks for it.
 
-    def __init__(self, message: str, retry_after: int = 1) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-def make_api(backend: Backend, token: str = "") -> FastAPI:
-    """The application. With a token, everything under /v1 asks for it as a bearer token."""
+    `log_questions` adds the questions to what is noted of a request.
+    """
     errors: dict[int | str, dict[str, Any]] = {
-        status: {"model": ErrorBody} for status in (400, 401, 413, 422, 500, 503)
+        status: {"model": ErrorBody} for status in (400, 401, 404, 413, 422, 500, 503)
     }
+    created = int(time.time())
     api = FastAPI(
         title="pad_ray",
         version=__version__,
         description="Answers questions with small programs that are executed and shown.",
     )
 
-    @api.post("/v1/solve", responses=errors)
-    async def solve(body: SolveBody) -> Answer:
-        """Answer one question: the value, the program it comes from, and the votes."""
-        return (await backend.solve(body.asks()))[0]
+    def student(name: str) -> str:
+        if name and name not in backend.students:
+            raise UnknownStudent(name, backend.students)
+        return name or backend.students[0]
+
+    def note(request: Request, name: str, asks: Sequence[Ask], stream: bool = False) -> None:
+        request.scope[NOTES] |= {"model": name, "samples": sum(ask.decode.samples for ask in asks), "stream": stream}
+        if log_questions:
+            request.scope[NOTES]["questions"] = [ask.question for ask in asks]
+
+    async def answers(request: Request, name: str, asks: Sequence[Ask]) -> list[Answer]:
+        note(request, name, asks)
+        found = await backend.solve(name, asks)
+        request.scope[NOTES]["outcomes"] = [answer.outcome for answer in found]
+        request.scope[NOTES]["tokens"] = sum(answer.tokens for answer in found)
+        return found
+
+    async def watched(request: Request, name: str, ask: Ask) -> AsyncGenerator[Event, None]:
+        note(request, name, [ask], stream=True)
+        async with aclosing(backend.watch(name, ask)) as events:
+            async for event in events:
+                if event.name == "answer":
+                    request.scope[NOTES] |= {"outcomes": [event.data["outcome"]], "tokens": event.data["tokens"]}
+                yield event
+
+    @api.post("/v1/solve", response_model=Answer, responses=errors | EVENTS)
+    async def solve(body: SolveBody, request: Request) -> Any:
+        """Answer one question: the value, the program it comes from, and the votes. With `stream`, step by step."""
+        name, [ask] = student(body.model), body.asks()
+        if body.stream:
+            return await streamed(watched(request, name, ask), named)
+        return (await answers(request, name, [ask]))[0]
 
     @api.post("/v1/solve/batch", responses=errors)
-    async def solve_batch(body: BatchBody) -> BatchAnswer:
+    async def solve_batch(body: BatchBody, request: Request) -> BatchAnswer:
         """Answer several questions together, in order."""
-        return BatchAnswer(answers=await backend.solve(body.asks()))
+        return BatchAnswer(answers=await answers(request, student(body.model), body.asks()))
+
+    @api.post("/v1/chat/completions", response_model=None, responses=errors | EVENTS)
+    async def chat(body: ChatBody, request: Request) -> dict[str, Any] | Response:
+        """The same for clients of the OpenAI API: the last message is the question, the value is the reply."""
+        name, ask = student(body.model), body.ask()
+        if body.stream:
+            usage = body.stream_options is not None and body.stream_options.include_usage
+            return await streamed(watched(request, name, ask), chunks(name, usage))
+        return completion((await answers(request, name, [ask]))[0], name)
+
+    @api.get("/v1/models", responses={401: {"model": ErrorBody}})
+    async def models() -> dict[str, Any]:
+        """The students that can be asked."""
+        return {"object": "list", "data": [model_card(name, created) for name in backend.students]}
+
+    @api.get("/v1/models/{name:path}", responses={401: {"model": ErrorBody}, 404: {"model": ErrorBody}})
+    async def model(name: str) -> dict[str, Any]:
+        """One of them."""
+        return model_card(student(name), created)
 
     @api.get("/healthz", responses={503: {"model": ErrorBody}})
     async def healthz() -> Health:
         """Whether the service works, with the level its sandbox really reached."""
-        return Health(status="ok", version=__version__, **await backend.health())
+        found = await backend.health()
+        status = "ok" if found["sandbox"]["level"] == "strict" else "degraded"
+        names = list(backend.students)
+        return Health(status=status, student=names[0], students=names, version=__version__, **found)
 
-    @api.get("/")
-    async def index() -> dict[str, Any]:
-        """What there is."""
-        return {
-            "name": "pad_ray",
-            "version": __version__,
-            "endpoints": ["POST /v1/solve", "POST /v1/solve/batch", "GET /healthz", "GET /docs", "GET /openapi.json"],
-        }
+    @api.get("/metrics", response_class=PlainTextResponse, responses={401: {"model": ErrorBody}})
+    async def metrics() -> str:
+        """What is counted, for Prometheus."""
+        return await backend.metrics()
+
+    @api.get("/", response_class=HTMLResponse)
+    async def index() -> Response:
+        """The playground: ask, and watch the steps."""
+        return playground()
+
+    _explain_failures(api)
+    api.add_middleware(Gate, token=token)
+    api.add_middleware(Access, record=backend.record)
+    return api
+
+
+def _explain_failures(api: FastAPI) -> None:
+    """Give every failure the one shape of errors."""
 
     @api.exception_handler(RequestValidationError)
     async def invalid(request: Request, failure: RequestValidationError) -> JSONResponse:
-        return _validation_error(failure)
+        return validation_error(failure)
 
     @api.exception_handler(HTTPException)
     async def refused(request: Request, failure: HTTPException) -> JSONResponse:
         return error(failure.status_code, str(failure.detail), headers=failure.headers)
+
+    @api.exception_handler(UnknownStudent)
+    async def unknown(request: Request, failure: UnknownStudent) -> JSONResponse:
+        return error(404, str(failure), "model")
 
     @api.exception_handler(Unavailable)
     async def unavailable(request: Request, failure: Unavailable) -> JSONResponse:
@@ -98,68 +175,4 @@ def make_api(backend: Backend, token: str = "") -> FastAPI:
     @api.exception_handler(Exception)
     async def broken(request: Request, failure: Exception) -> JSONResponse:
         # Starlette raises it again after this reply, so that the server's log has the traceback.
-        return error(500, "The service failed on this request; its log says why.")
-
-    api.add_middleware(Gate, token=token)
-    return api
-
-
-class Gate:
-    """In front of the routes: the token is checked before a body is read, and bodies stop at their limit."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app, self._expected = app, f"Bearer {token}".encode() if token else b""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        if scope["path"].startswith("/v1/") and not self._may_pass(headers.get(b"authorization", b"")):
-            reply = error(401, "This service asks for a bearer token.", "Authorization", {"WWW-Authenticate": "Bearer"})
-            await reply(scope, receive, send)
-            return
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > MAX_BODY_BYTES:
-            await _too_large()(scope, receive, send)
-            return
-        received = 0
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > MAX_BODY_BYTES:
-                raise HTTPException(413, _TOO_LARGE)
-            return message
-
-        await self._app(scope, counted, send)
-
-    def _may_pass(self, given: bytes) -> bool:
-        return not self._expected or hmac.compare_digest(given, self._expected)
-
-
-_TOO_LARGE = f"The body is over {MAX_BODY_BYTES} bytes."
-
-
-def _too_large() -> JSONResponse:
-    return error(413, _TOO_LARGE, headers={"Connection": "close"})
-
-
-def error(status: int, message: str, param: str | None = None, headers: Any = None) -> JSONResponse:
-    """A reply in the one shape of errors."""
-    detail = ErrorDetail(type=ERROR_TYPES.get(status, "error"), message=message, param=param)
-    return JSONResponse(ErrorBody(error=detail).model_dump(), status_code=status, headers=headers)
-
-
-def _validation_error(failure: RequestValidationError) -> JSONResponse:
-    """The first thing wrong with a body, in words for whoever sent it. What they sent is not repeated."""
-    first = failure.errors()[0]
-    place = [str(part) for part in first["loc"] if part != "body"]
-    if first["type"] == "json_invalid":
-        return error(400, f"The body is not JSON: {first['ctx']['error']}.")
-    if not place and first["type"] in ("missing", "model_attributes_type"):
-        return error(422, "The body must be a JSON object, sent with Content-Type: application/json.")
-    param = ".".join(place).encode("utf-8", "replace").decode() or None
-    message = str(first["msg"]).removeprefix("Value error, ")
-    return error(422, f"{param}: {message}." if param else f"{message}.", param)
+        return error(500, INTERNAL)

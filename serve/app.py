@@ -1,11 +1,13 @@
 """The application as Ray Serve finds it: `serve run serve.app:build student=DIR`, or `import_path` in config.yaml."""
 
 import os
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ray.serve import Application
 
-from serve.deployments import Executor, Ingress, Model
+from serve.deployments import Executor, Model
+from serve.ingress import Ingress
 from serve.schema import TOKEN_VARIABLE
 
 # No postponed annotations here: Serve validates `args` with the class it finds in build's signature.
@@ -19,23 +21,39 @@ class Arguments(BaseModel):
     student: str
     """A student folder that every replica can read."""
     name: str = ""
-    """What /healthz calls the student; default: as `student`."""
+    """What the student is called in `model` and /healthz; default: as `student`."""
+    students: dict[str, str] = Field(default={})
+    """Further students by name: folders, loaded when a request first names one."""
     sandbox: str = "strict"
     """The level below which no program runs."""
     timeout_s: float = Field(default=1.0, gt=0, le=60)
     """Limit on one program, in seconds."""
+    capacity: int = Field(default=256, ge=1, le=1024)
+    """Programs that one Ingress lets in at a time; what comes beyond is turned away at once, with 503."""
     threads: int | None = Field(default=None, ge=1)
     """Torch threads of each Model on a CPU; default: every core, which suits one Model per machine."""
     gpus: float = Field(default=0, ge=0)
     """GPUs of each Model."""
+    access_log: str = ""
+    """File to which each Ingress appends a JSON line per request; empty: standard output of the replica."""
+    log_questions: bool = False
+    """Whether these lines hold the questions."""
+
+    @model_validator(mode="after")
+    def _every_name_is_one_student(self) -> Self:
+        if (first := self.name or self.student) in self.students:
+            raise ValueError(f"students: {first!r} is what the first student is called; give one of them another name")
+        return self
 
 
 def build(arguments: Arguments) -> Application:
     """Compose the deployments. The bearer token is read here, from PAD_RAY_SERVE_TOKEN, and nowhere else."""
     model = Model.options(ray_actor_options={"num_cpus": 1, "num_gpus": arguments.gpus})
+    students = {arguments.name or arguments.student: arguments.student} | arguments.students
+    settings = arguments.model_dump(include={"capacity", "access_log", "log_questions"})
     return Ingress.bind(
-        model.bind(arguments.student, arguments.threads),
+        model.bind(students, arguments.threads),
         Executor.bind(arguments.sandbox, arguments.timeout_s),
-        arguments.name or arguments.student,
-        os.environ.get(TOKEN_VARIABLE, ""),
+        tuple(students),
+        settings | {"token": os.environ.get(TOKEN_VARIABLE, "")},
     )

@@ -1,4 +1,4 @@
-"""The three deployments: Ingress (HTTP), Model (writes programs in batches), Executor (runs them, one sandbox each).
+"""What the Ingress asks: Model (writes programs in batches) and Executor (runs them, one sandbox each).
 
 They scale apart from each other: more Models for more tokens, more Executors for more programs.
 """
@@ -7,60 +7,97 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
-from fastapi import FastAPI
 from ray import serve as ray_serve
-from ray.exceptions import RayActorError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
-from ray.serve.handle import DeploymentHandle
 
-from pad_ray.decode.answering import Ask, Draft, settle, write
+from pad_ray.decode.answering import Ask, Draft, write
+from pad_ray.decode.engine import Engine
 from pad_ray.decode.loading import load_engine
 from pad_ray.outcomes import Outcome
 from pad_ray.reasoner import decode_settings, student_thought
-from pad_ray.records import Answer
 from pad_ray.sandbox import Execution, Sandbox
-from serve.api import Unavailable, make_api
 from serve.loopback import stay_local
 
 BATCH = 32
-HEALTH_SECONDS = 5.0
+STUDENTS_IN_MEMORY = 2
+"""Of several students, how many one Model keeps loaded; the one not asked for longest leaves for another."""
+QUEUE = 1024
+"""Calls that may wait for a deployment. The Ingress lets in less (see `Admission`), so that this is never reached in
+the middle of a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Student:
+    """A student in memory."""
+
+    engine: Engine
+    """What generates its programs."""
+    thought: ModuleType
+    """The form of reasoning it was trained in."""
 
 
 @ray_serve.deployment(
     num_replicas=1,
     max_ongoing_requests=2 * BATCH,
-    max_queued_requests=2 * BATCH,
+    max_queued_requests=QUEUE,
     max_constructor_retry_count=2,
+    graceful_shutdown_timeout_s=60,
     ray_actor_options={"num_cpus": 1},
 )
 class Model:
-    """A student that writes programs; whatever waits when it gets free is decoded together."""
+    """Students that write programs; whatever waits when it gets free is decoded together, a batch per student."""
 
-    def __init__(self, student: str, threads: int | None) -> None:
+    def __init__(self, students: Mapping[str, str], threads: int | None) -> None:
+        """`students`: folders by name, the usual one first. That one is loaded before Ray calls this replica ready."""
         stay_local()
-        self._thought = student_thought(student)
-        self._engine = load_engine(student, batch_size=BATCH, threads=threads or os.cpu_count())
-        # The first call loads and allocates much; better before Ray calls this replica healthy than in a request.
-        write(self._engine, self._thought, [Ask("What is 1 + 1?", decode_settings("greedy", 1, max_tokens=2))])
+        self._folders, self._threads = students, threads or os.cpu_count()
+        # Torch's threads belong to the process, and two students at once would only slow each other down.
+        self._turn = asyncio.Lock()
+        for folder in students.values():
+            student_thought(folder)
+        self._usual = next(iter(students))
+        self._ready = {self._usual: self._load(students[self._usual])}
 
-    # No waiting for company: while one batch is decoded, the next one gathers by itself.
+    def _load(self, folder: str) -> Student:
+        student = Student(load_engine(folder, batch_size=BATCH, threads=self._threads), student_thought(folder))
+        # The first call allocates much; better now than in a request.
+        warm_up = Ask("What is 1 + 1?", decode_settings("greedy", 1, max_tokens=2))
+        write(student.engine, student.thought, [warm_up])
+        return student
+
+    @ray_serve.multiplexed(max_num_models_per_replica=STUDENTS_IN_MEMORY)
+    async def _student(self, name: str) -> Student:
+        """The student of this name, loaded when it is first asked for."""
+        if name in self._ready:
+            return self._ready.pop(name)
+        async with self._turn:
+            return await asyncio.to_thread(self._load, self._folders[name])
+
+    # No waiting for company: while one batch is decoded, the next one gathers by itself. Serve makes a batch for each
+    # student, and leaves out requests that were cancelled while they waited.
     @ray_serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=0)
     async def write(self, asks: list[Ask]) -> list[list[Draft]]:
         """The programs for each question."""
-        return await asyncio.to_thread(write, self._engine, self._thought, asks)
+        name = ray_serve.get_multiplexed_model_id() or self._usual
+        student: Student = await self._student(name)  # pyright: ignore[reportCallIssue]  Ray's types forget methods
+        async with self._turn:
+            return await asyncio.to_thread(write, student.engine, student.thought, asks)
 
 
 @ray_serve.deployment(
     num_replicas=1,
     max_ongoing_requests=2 * BATCH,
-    max_queued_requests=2 * BATCH,
+    max_queued_requests=QUEUE,
     max_constructor_retry_count=2,
+    graceful_shutdown_timeout_s=30,
     # A check waits its turn behind programs that may run until their limit.
     health_check_timeout_s=120,
-    ray_actor_options={"num_cpus": 1},
+    # With the Ingress all three fit onto two cores.
+    ray_actor_options={"num_cpus": 0.5},
 )
 class Executor:
     """A sandbox whose every program runs in a process of its own, as programs of different users must."""
@@ -85,51 +122,3 @@ class Executor:
 
     def __del__(self) -> None:
         self._box.close()
-
-
-@ray_serve.deployment(
-    num_replicas=1,
-    # Far above what the Models take, so that it is this process which refuses, with a readable error.
-    max_ongoing_requests=1000,
-    max_queued_requests=1000,
-    backpressure_config={"status_code": 503, "retry_after_s": 1},
-    ray_actor_options={"num_cpus": 0.5},
-)
-@ray_serve.ingress()
-class Ingress:
-    """The HTTP front: validates, asks a Model, has the programs run, and settles on an answer."""
-
-    def __init__(self, model: DeploymentHandle, executor: DeploymentHandle, student: str, token: str) -> None:
-        stay_local()
-        self._model, self._executor = model, executor
-        self._student, self._token = student, token
-
-    def __serve_build_asgi_app__(self) -> FastAPI:
-        return make_api(self, self._token)
-
-    async def solve(self, asks: list[Ask]) -> list[Answer]:
-        """See `Backend.solve`."""
-        return list(await asyncio.gather(*(self._solve(ask) for ask in asks)))
-
-    async def _solve(self, ask: Ask) -> Answer:
-        started = time.monotonic()
-        try:
-            drafts: list[Draft] = await self._model.write.remote(ask)
-            programs = [draft.program for draft in drafts if draft.flaw is None]
-            executions: list[Execution] = await self._executor.run.remote(programs) if programs else []
-        except BackPressureError as full:
-            raise Unavailable("The service is full; send the request again in a moment.") from full
-        except (RayActorError, DeploymentUnavailableError) as gone:
-            raise Unavailable("A part of the service is restarting; send the request again in a moment.", 5) from gone
-        answer = settle(drafts, executions, time.monotonic() - started)
-        if not answer.outcome.trustworthy:
-            raise Unavailable("The sandbox failed; send the request again in a moment.", 5)
-        return answer
-
-    async def health(self) -> dict[str, Any]:
-        """See `Backend.health`."""
-        try:
-            sandbox = await asyncio.wait_for(self._executor.report.remote(), HEALTH_SECONDS)
-        except (TimeoutError, BackPressureError, RayActorError, DeploymentUnavailableError) as gone:
-            raise Unavailable("The sandbox does not answer.", 5) from gone
-        return {"sandbox": sandbox, "student": self._student}

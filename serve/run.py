@@ -23,28 +23,35 @@ from pad_ray.students import local_student
 from serve.schema import TOKEN_VARIABLE
 
 APPLICATION = "pad_ray"
+DRAIN_SECONDS = 60.0
+"""How long requests under way may take when the service ends."""
 
 
-def run_service(student: str, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serve a student over HTTP; returns after Ctrl-C or SIGTERM, when everything it started has ended.
+def run_service(*students: str, host: str = "127.0.0.1", port: int = 8000, access_log: str = "") -> None:
+    """Serve students over HTTP; returns after Ctrl-C or SIGTERM, when everything it started has ended.
 
-    The student is a folder, a hub id or a URI, and is fetched if it must be. Raises StudentError for what is no
-    student, UsageError for an address that cannot be used, and PadRayError if the service does not come up.
+    Requests under way are finished before. A student is a folder, a hub id or a URI, and is fetched if it must be;
+    requests name it as it is named here, or get the first. `access_log` is a file that gets a line per request. Raises
+    StudentError for what is no student, UsageError for an address or a file that cannot be used, and PadRayError if the
+    service does not come up.
     """
     _check_address(host, port)
-    folder = local_student(student, say=partial(print, file=sys.stderr), key="student")
-    student_thought(folder)
+    _check_log(access_log)
+    folders: dict[str, str] = {}
+    for student in students:
+        folders[student] = str(local_student(student, say=partial(print, file=sys.stderr), key="student"))
+        student_thought(folders[student])
     _let_workers_import_this_package()
     print("Loading the student…", flush=True)
-    with connect(), _application(str(folder), student, host, port):
+    with connect(), _application(folders, host, port, access_log):
         _announce(host, port)
         _wait_for_the_end()
         print("Stopping.", flush=True)
 
 
 @contextmanager
-def _application(folder: str, name: str, host: str, port: int) -> Iterator[None]:
-    """The application, running within the block."""
+def _application(students: dict[str, str], host: str, port: int, access_log: str) -> Iterator[None]:
+    """The application, running within the block. `students`: folders by name."""
     import ray
     from ray import serve as ray_serve
 
@@ -54,12 +61,16 @@ def _application(folder: str, name: str, host: str, port: int) -> Iterator[None]
     gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
     ray_serve.start(http_options={"host": host, "port": port})
     try:
-        application = build(Arguments(student=folder, name=name, gpus=gpus))
+        (name, folder), *others = students.items()
+        log = access_log and str(Path(access_log).resolve())
+        application = build(Arguments(student=folder, name=name, students=dict(others), gpus=gpus, access_log=log))
         try:
             ray_serve.run(application, name=APPLICATION, route_prefix="/")
         except RuntimeError as failure:
             raise PadRayError(f"the service did not start: {_reason(failure)}") from failure
         yield
+        # Serve ends all deployments at once, those too that a request under way has not reached yet.
+        ray_serve.get_app_handle(APPLICATION).drain.remote(DRAIN_SECONDS).result()
     finally:
         ray_serve.delete(APPLICATION)
         # A Ray of our own ends with `connect`; on a cluster, Serve stays only if others serve from it as well.
@@ -88,6 +99,15 @@ def _check_address(host: str, port: int) -> None:
         ) from error
 
 
+def _check_log(path: str) -> None:
+    """Raises UsageError."""
+    try:
+        if path:
+            Path(path).open("a").close()
+    except OSError as error:
+        raise UsageError(f"--access-log {path}: cannot be written: {error}.", hint="Choose another file.") from error
+
+
 def _let_workers_import_this_package() -> None:
     """Put the folder that holds `serve` on the path of the processes Ray starts, for running from a checkout."""
     home = str(Path(__file__).resolve().parents[1])
@@ -104,7 +124,7 @@ def _announce(host: str, port: int) -> None:
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     header = f'-H "Authorization: Bearer ${TOKEN_VARIABLE}" ' if token else ""
     body = shlex.quote('{"question": "A box holds 3 rows of 4 eggs. How many eggs?"}')
-    print(f"Serving on {address} (Ctrl-C ends it). Ask it:")
+    print(f"Serving on {address} (Ctrl-C ends it). Open it in a browser, or ask it:")
     print(f"curl {address}/v1/solve {header}-H 'Content-Type: application/json' -d {body}", flush=True)
 
 

@@ -19,6 +19,9 @@ MAX_SAMPLES = 32
 MAX_PROGRAMS = 128
 MAX_TOKENS = 1_024
 MAX_BODY_BYTES = 1 << 20
+MAX_SEED = 2**53 - 1
+"""What every JSON reader takes for a whole number."""
+MAX_NAME_CHARS = 500
 
 
 class _Body(BaseModel):
@@ -34,6 +37,10 @@ class _Settings(_Body):
     """`greedy` runs the likeliest program; `vote` takes the value most programs gave. Default: by `samples`."""
     max_tokens: int = Field(default=256, ge=1, le=MAX_TOKENS)
     """Limit on one program, in tokens."""
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    """The same question and seed get the same programs again."""
+    model: str = Field(default="", max_length=MAX_NAME_CHARS)
+    """Which student, of those that GET /v1/models lists; default: the first."""
 
     @model_validator(mode="after")
     def _one_program_is_no_vote(self) -> Self:
@@ -44,7 +51,7 @@ class _Settings(_Body):
     def ask(self, question: str) -> Ask:
         """One question with these settings."""
         kind = self.decode or ("vote" if self.samples > 1 else "greedy")
-        return Ask(question, decode_settings(kind, self.samples, self.max_tokens))
+        return Ask(question, decode_settings(kind, self.samples, self.max_tokens), self.seed)
 
 
 class SolveBody(_Settings):
@@ -52,6 +59,8 @@ class SolveBody(_Settings):
 
     question: str = Field(min_length=1, max_length=MAX_QUESTION_CHARS)
     """The question, in plain words."""
+    stream: bool = False
+    """Whether to send what happens as server-sent events: `program`, `step`, and at last `answer`."""
 
     @field_validator("question")
     @classmethod
@@ -96,11 +105,12 @@ class BatchAnswer(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the service works, and how safely."""
+    """Whether the service works, and how safely: `degraded` where the sandbox did not reach the level `strict`."""
 
-    status: Literal["ok"]
+    status: Literal["ok", "degraded"]
     sandbox: dict[str, Any]
     student: str
+    students: list[str]
     version: str
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray_head import ray_head
 
 pytestmark = pytest.mark.slow
 
@@ -28,30 +26,8 @@ SMALL = [
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[dict[str, str]]:
-    """Environment in which `ray job` reaches a running head."""
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    dashboard, agent = free_port(), free_port()
-    with tempfile.TemporaryDirectory(prefix="prj_", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        # In the foreground it ends with its process; `ray stop` would end every Ray on the machine.
-        command = [
-            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=8", "--port=0"),
-            *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"),
-            # Its usual port belongs to any other Ray on this machine, and a head without it takes no jobs.
-            f"--dashboard-agent-listen-port={agent}",
-            *(f"--object-store-memory={200 << 20}", f"--temp-dir={folder}", "--disable-usage-stats"),
-        ]
-        log = Path(folder, "head.log")
-        with log.open("wb") as out, subprocess.Popen(command, env=environment, stdout=out, stderr=out) as process:
-            yield environment | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}
-            process.terminate()
-            process.wait(timeout=60)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with ray_head() as environment:
+        yield environment
 
 
 def submit(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,59 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
-import httpx
 import pytest
+from serve_backend import Echo, call, failure, solve
 
-from pad_ray.decode.answering import Ask
-from pad_ray.outcomes import Outcome
-from pad_ray.records import Answer
-from serve.api import Unavailable, make_api
+from pad_ray import __version__
 from serve.schema import MAX_BODY_BYTES, MAX_PROGRAMS, MAX_QUESTION_CHARS, MAX_QUESTIONS, MAX_SAMPLES, MAX_TOKENS
-
-
-class Echo:
-    """Answers each question with itself; some questions make it fail."""
-
-    def __init__(self) -> None:
-        self.asks: list[Ask] = []
-
-    async def solve(self, asks: list[Ask]) -> list[Answer]:
-        if asks[0].question == "full":
-            raise Unavailable("The service is full.", retry_after=3)
-        if asks[0].question == "broken":
-            raise RuntimeError("secret of the inside")
-        self.asks += asks
-        return [
-            Answer("answer-1", ask.question, Outcome.OK, "p", ({"code": "p", "state": "ran"},), {"x": 1}, 9, 0.5)
-            for ask in asks
-        ]
-
-    async def health(self) -> dict[str, Any]:
-        return {"sandbox": {"level": "strict"}, "student": "runs/x/student"}
-
-
-def call(method: str, path: str, *, backend: Echo | None = None, token: str = "", **request: Any) -> httpx.Response:
-    async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(make_api(backend or Echo(), token), raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-            return await client.request(method, path, **request)
-
-    return asyncio.run(ask())
-
-
-def solve(body: Any, **request: Any) -> httpx.Response:
-    return call("POST", "/v1/solve", json=body, **request)
-
-
-def failure(reply: httpx.Response) -> dict[str, Any]:
-    body = reply.json()
-    assert set(body) == {"error"} and set(body["error"]) == {"type", "message", "param"}
-    assert "Traceback" not in reply.text and "secret" not in reply.text
-    return body["error"]
 
 
 def test_a_question_gets_an_answer_with_the_fields_of_the_record() -> None:
@@ -192,27 +147,35 @@ def test_wrong_addresses_get_an_error_of_the_same_shape(method: str, path: str, 
     failure(reply)
 
 
-def test_health_tells_the_sandbox_level_the_student_and_the_version() -> None:
-    from pad_ray import __version__
-
+def test_health_tells_the_sandbox_level_the_students_and_the_version() -> None:
     assert call("GET", "/healthz").json() == {
         "status": "ok",
         "sandbox": {"level": "strict"},
-        "student": "runs/x/student",
+        "student": "small",
+        "students": ["small", "org/large"],
         "version": __version__,
     }
 
 
-def test_every_endpoint_in_the_index_exists() -> None:
-    for endpoint in call("GET", "/").json()["endpoints"]:
-        method, path = endpoint.split()
-        assert call(method, path, json={} if method == "POST" else None).status_code in (200, 422)
+def test_health_is_not_ok_where_the_sandbox_is_less_than_strict() -> None:
+    assert call("GET", "/healthz", backend=Echo(level="degraded")).json()["status"] == "degraded"
+
+
+def test_a_student_is_asked_by_its_name_and_the_first_one_without() -> None:
+    backend = Echo()
+    for settings, name in (({}, "small"), ({"model": "org/large"}, "org/large")):
+        assert solve({"question": "q", **settings}, backend=backend).status_code == 200
+        assert backend.asked.pop() == name
+    reply = solve({"question": "q", "model": "unheard-of"}, backend=backend)
+    assert (reply.status_code, failure(reply)["param"]) == (404, "model")
 
 
 @pytest.mark.parametrize("given", [None, "Bearer wrong", "Bearer ", "secret-token", "Basic secret-token"])
 def test_with_a_token_nothing_is_answered_to_those_without_it(given: str | None) -> None:
     backend = Echo()
     headers = {"Authorization": given} if given is not None else {}
+    for path in ("/metrics", "/v1/models", "/v1/models/small"):
+        assert call("GET", path, token="secret-token", headers=headers).status_code == 401
     for body in ({"question": "q"}, {"nonsense": 1}):
         reply = solve(body, backend=backend, token="secret-token", headers=headers)
         assert reply.status_code == 401 and reply.headers["WWW-Authenticate"] == "Bearer"
@@ -223,4 +186,6 @@ def test_with_a_token_nothing_is_answered_to_those_without_it(given: str | None)
 def test_with_a_token_its_bearer_is_answered_and_health_stays_open() -> None:
     headers = {"Authorization": "Bearer secret-token"}
     assert solve({"question": "q"}, token="secret-token", headers=headers).status_code == 200
+    assert call("GET", "/metrics", token="secret-token", headers=headers).status_code == 200
     assert call("GET", "/healthz", token="secret-token").status_code == 200
+    assert call("GET", "/", token="secret-token").status_code == 200

@@ -3,85 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
+import openai
 import pytest
+from served import Service
 from tiny_student import make_tiny_student
 
 from pad_ray import __version__
 from pad_ray.thoughts.program import student_prompt
 
-REPO = Path(__file__).resolve().parents[2]
-MARK = "PAD_RAY_TEST_SERVICE"
-START_SECONDS = 240
 PROGRAMS = {
     "What is 3 + 4?": "def solution():\n    return 3 + 4\n",
     "Divide by none.": "def solution():\n    return 1 / 0\n",
     "Read the file.": "def solution():\n    return open('/etc/hostname').read()\n",
+    "Leave a mark.": "def solution():\n    open('/tmp/pad_ray_mark', 'w').close()\n    return 1\n",
 }
 
 pytestmark = pytest.mark.slow
-
-
-class Service:
-    """A service in a process of its own."""
-
-    def __init__(self, student: Path, folder: Path, token: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.token = token
-        self.mark = f"{MARK}={self.port}-{os.getpid()}"
-        name, _, value = self.mark.partition("=")
-        code = f"from serve.run import run_service; run_service({str(student)!r}, port={self.port})"
-        environment = {key: text for key, text in os.environ.items() if key not in ("RAY_ADDRESS", "PYTHONPATH")}
-        environment |= {name: value, "PAD_RAY_SERVE_TOKEN": token, "PYTHONUNBUFFERED": "1"}
-        self.output = folder / "output.txt"
-        with self.output.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", code], cwd=REPO, env=environment, stdout=output, stderr=subprocess.STDOUT
-            )
-
-    def wait(self) -> None:
-        end = time.monotonic() + START_SECONDS
-        while "Serving on" not in self.output.read_text():
-            assert self.process.poll() is None, self.output.read_text()
-            assert time.monotonic() < end, f"not up after {START_SECONDS} s:\n{self.output.read_text()}"
-            time.sleep(0.2)
-
-    def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=60)
-
-    def processes(self) -> set[int]:
-        """Every process of the service: marked by its environment, or descended from one that is."""
-        marked, parents = set(), {}
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                if fields[0] == "Z":
-                    continue
-                parents[int(entry.name)] = int(fields[1])
-                if self.mark.encode() in (entry / "environ").read_bytes().split(b"\0"):
-                    marked.add(int(entry.name))
-            except OSError:
-                continue
-        grown = True
-        while grown:
-            children = {pid for pid, parent in parents.items() if parent in marked} - marked
-            marked |= children
-            grown = bool(children)
-        return marked
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +39,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
     pairs = [(student_prompt(question), program) for question, program in PROGRAMS.items()]
     student = make_tiny_student(folder / "student", pairs)
-    service = Service(student, folder, token="a-token-for-tests")
+    # Nobody taught the other one anything.
+    service = Service([student, make_tiny_student(folder / "other")], folder, token="a-token-for-tests")
     try:
         service.wait()
         yield service
@@ -113,7 +64,7 @@ def test_health_shows_a_strict_sandbox(service: Service) -> None:
     layers = health["sandbox"]["layers"]
     assert {layers[name] for name in ("process", "limits", "seccomp", "language")} == {"active"}
     assert layers["landlock"] in ("active", "absent")
-    assert health["version"] == __version__ and health["student"].endswith("student")
+    assert health["version"] == __version__ and health["students"] == service.students
 
 
 def test_it_answers_with_the_executed_value_and_the_program(service: Service) -> None:
@@ -125,11 +76,92 @@ def test_it_answers_with_the_executed_value_and_the_program(service: Service) ->
         assert vote["answer"] == "7" and 1 <= sum(vote["votes"].values()) <= 4
 
 
+def test_each_student_is_asked_by_its_name(service: Service) -> None:
+    with service.client() as client:
+        replies = [
+            client.post("/v1/solve", json={"question": "What is 3 + 4?", "model": name, "max_tokens": 40}).json()
+            for name in (*service.students, *service.students)
+        ]
+    assert [reply["answer"] == "7" for reply in replies] == [True, False, True, False]
+
+
+def test_the_steps_are_streamed_before_the_answer(service: Service) -> None:
+    with service.client() as client:
+        reply = client.post("/v1/solve", json={"question": "What is 3 + 4?", "stream": True})
+    assert reply.headers["Content-Type"].startswith("text/event-stream")
+    assert re.findall(r"^event: (\w+)$", reply.text, re.MULTILINE) == ["accepted", "program", "step", "answer"]
+    assert json.loads(reply.text.strip().split("data: ")[-1])["answer"] == "7"
+
+
+def test_the_official_openai_client_is_answered_whole_and_in_a_stream(service: Service) -> None:
+    messages = [{"role": "user", "content": "What is 3 + 4?"}]
+    with openai.OpenAI(base_url=f"{service.url}/v1", api_key=service.token) as client:
+        name = next(iter(client.models.list())).id
+        whole = client.chat.completions.create(model=name, messages=messages)  # type: ignore[arg-type]
+        assert whole.choices[0].message.content == "7"
+        chunks = list(client.chat.completions.create(model=name, messages=messages, stream=True))  # type: ignore[arg-type]
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "7"
+
+
+def test_the_playground_is_there(service: Service) -> None:
+    page = httpx.get(service.url)
+    assert page.status_code == 200 and "default-src 'none'" in page.headers["Content-Security-Policy"]
+
+
+def visits(service: Service) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in service.access_log.read_text().splitlines()]
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.2)
+    assert true()
+
+
+def test_a_client_that_leaves_is_not_worked_for(service: Service) -> None:
+    # The untaught student writes until its limit.
+    body = {"question": "Who leaves?", "model": service.students[1], "samples": 32, "max_tokens": 1024}
+    with service.client() as client, pytest.raises(httpx.ReadTimeout):
+        client.post("/v1/solve", json=body, timeout=0.3)
+    wait_until(lambda: any(visit["status"] == 499 for visit in visits(service)))
+    assert "Who leaves?" not in service.access_log.read_text()
+
+
+def test_prometheus_finds_what_was_counted(service: Service) -> None:
+    counted = re.compile(r'^ray_pad_ray_requests_total\{.*route="/v1/solve".*\} [1-9]', re.MULTILINE)
+    with service.client() as client:
+        client.post("/v1/solve", json={"question": "What is 3 + 4?"})
+        wait_until(lambda: bool(counted.search(client.get("/metrics").text)))
+        page = client.get("/metrics").text
+    assert "ray_pad_ray_answers_total" in page and "ray_serve_deployment_request_counter" in page
+    assert "What is" not in page
+
+
+@pytest.mark.parametrize("deployment", [pytest.param("Model", marks=pytest.mark.long), "Executor"])
+def test_a_killed_replica_loses_no_request_that_was_let_in(service: Service, deployment: str) -> None:
+    async def ask() -> list[httpx.Response]:
+        headers = {"Authorization": f"Bearer {service.token}"}
+        async with httpx.AsyncClient(base_url=service.url, headers=headers, timeout=120) as client:
+            bodies = [{"question": "What is 3 + 4?", "samples": 8} for _ in range(30)]
+            asks = [asyncio.ensure_future(client.post("/v1/solve", json=body)) for body in bodies]
+            await asyncio.sleep(0.1)
+            for pid in replicas:
+                os.kill(pid, signal.SIGKILL)
+            return await asyncio.gather(*asks)
+
+    replicas = service.replicas(deployment)
+    assert replicas
+    replies = asyncio.run(ask())
+    assert Counter((reply.status_code, reply.json().get("answer")) for reply in replies) == {(200, "7"): 30}
+
+
 def test_a_batch_is_answered_in_order_and_a_program_that_fails_harms_nobody(service: Service) -> None:
     with service.client() as client:
         reply = client.post("/v1/solve/batch", json={"questions": [*PROGRAMS, *PROGRAMS]})
     outcomes = [(answer["answer"], answer["outcome"]) for answer in reply.json()["answers"]]
-    assert outcomes == 2 * [("7", "ok"), (None, "runtime_error"), (None, "forbidden")]
+    assert outcomes == 2 * [("7", "ok"), (None, "runtime_error"), (None, "forbidden"), (None, "forbidden")]
+    assert not Path("/tmp/pad_ray_mark").exists()
 
 
 def test_bad_requests_are_refused_by_name(service: Service) -> None:
@@ -187,10 +219,20 @@ def _descriptors(pid: int) -> list[Path]:
         return []
 
 
-def test_ctrl_c_ends_it_and_everything_it_started(service: Service) -> None:
+def test_ctrl_c_finishes_what_is_under_way_and_ends_everything_it_started(service: Service) -> None:
     before = service.processes()
     assert len(before) > 3
-    service.process.send_signal(signal.SIGINT)
+
+    def last_one() -> httpx.Response:
+        body = {"question": "Who is last?", "model": service.students[1], "samples": 32, "max_tokens": 1024}
+        with service.client() as client:
+            return client.post("/v1/solve", json=body)
+
+    with ThreadPoolExecutor() as pool:
+        reply = pool.submit(last_one)
+        time.sleep(0.5)
+        service.process.send_signal(signal.SIGINT)
+        assert reply.result().status_code == 200
     assert service.process.wait(60) == 0
     end = time.monotonic() + 20
     while (left := before & _alive(before)) and time.monotonic() < end:

@@ -1,0 +1,147 @@
+"""The HTTP front: lets in what there is room for, asks a Model, has the programs run, and settles on an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from fastapi import FastAPI
+from ray import serve as ray_serve
+from ray.exceptions import RayActorError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from pad_ray.decode.answering import Ask, Draft, settle
+from pad_ray.records import Answer
+from pad_ray.sandbox import Execution
+from serve.admission import Admission
+from serve.api import make_api
+from serve.gate import Visit
+from serve.loopback import stay_local
+from serve.measures import AccessLog, Measures, exposition
+from serve.replies import Unavailable
+from serve.watching import SANDBOX_FAILED, Event, watch
+
+T = TypeVar("T")
+
+HEALTH_SECONDS = 5.0
+ATTEMPTS = 3
+RECOVERY_SECONDS = 0.5
+GONE = (RayActorError, DeploymentUnavailableError)
+"""A replica died with a request in its hands: what it did is lost, and may be done again by another."""
+
+
+@ray_serve.deployment(
+    num_replicas=1,
+    # Far above what is let in, so that it is this process which refuses, with a readable error.
+    max_ongoing_requests=1000,
+    max_queued_requests=1000,
+    backpressure_config={"status_code": 503, "retry_after_s": 1},
+    graceful_shutdown_timeout_s=60,
+    ray_actor_options={"num_cpus": 0.25},
+)
+@ray_serve.ingress()
+class Ingress:
+    """What stands behind the routes; see `Backend`."""
+
+    def __init__(
+        self,
+        model: DeploymentHandle,
+        executor: DeploymentHandle,
+        students: tuple[str, ...],
+        settings: Mapping[str, Any],
+    ) -> None:
+        """`settings`: token, capacity, access_log and log_questions, as `Arguments` explains them."""
+        stay_local()
+        self._model, self._executor = model, executor
+        self.students = students
+        self._settings = settings
+        self._admission = Admission(settings["capacity"])
+        self._measures, self._log = Measures(), AccessLog(settings["access_log"])
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return make_api(self, self._settings["token"], self._settings["log_questions"])
+
+    async def solve(self, student: str, asks: Sequence[Ask]) -> list[Answer]:
+        """See `Backend.solve`."""
+        with self._admission.enter(sum(ask.decode.samples for ask in asks)):
+            tasks = [asyncio.ensure_future(self._solve(student, ask)) for ask in asks]
+            try:
+                return list(await asyncio.gather(*tasks))
+            finally:
+                # If one fails, or the client leaves, nobody waits for the others.
+                for task in tasks:
+                    task.cancel()
+
+    async def _solve(self, student: str, ask: Ask) -> Answer:
+        started = time.monotonic()
+        drafts = await self._write(student, ask)
+        programs = [draft.program for draft in drafts if draft.flaw is None]
+        answer = settle(drafts, await self._run(programs), time.monotonic() - started)
+        if not answer.outcome.trustworthy:
+            raise Unavailable(SANDBOX_FAILED, 5)
+        self._measures.answer(student, answer.outcome, answer.tokens)
+        return answer
+
+    async def watch(self, student: str, ask: Ask) -> AsyncGenerator[Event, None]:
+        """See `Backend.watch`."""
+        with self._admission.enter(ask.decode.samples):
+            async with aclosing(watch(ask, lambda ask: self._write(student, ask), self._run)) as events:
+                async for event in events:
+                    if event.name == "answer":
+                        self._measures.answer(student, event.data["outcome"], event.data["tokens"])
+                    yield event
+
+    async def _write(self, student: str, ask: Ask) -> list[Draft]:
+        # By name Serve prefers the Models that have the student in memory. With one student all have it, and new ones
+        # should get their share at once.
+        model = self._model.options(multiplexed_model_id=student) if len(self.students) > 1 else self._model
+        return await _lasting(lambda: model.write.remote(ask))
+
+    async def _run(self, programs: list[str]) -> list[Execution]:
+        if not programs:
+            return []
+        ends: list[Execution] = await _lasting(lambda: self._executor.run.remote(programs))
+        if all(end.outcome.trustworthy for end in ends):
+            return ends
+        # The sandbox failed, not the programs; it starts again by itself, or another one takes them.
+        return await _lasting(lambda: self._executor.run.remote(programs))
+
+    async def health(self) -> dict[str, Any]:
+        """See `Backend.health`."""
+        try:
+            return {"sandbox": await asyncio.wait_for(self._executor.report.remote(), HEALTH_SECONDS)}
+        except (TimeoutError, BackPressureError, *GONE) as gone:
+            raise Unavailable("The sandbox does not answer.", 5) from gone
+
+    async def metrics(self) -> str:
+        """See `Backend.metrics`."""
+        return await exposition()
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more questions, and return when those under way are answered; after so long in any case."""
+        await self._admission.drain(seconds)
+
+    def record(self, visit: Visit) -> None:
+        """See `Backend.record`."""
+        self._measures.visit(visit)
+        self._measures.inside(self._admission.inside)
+        self._log.write(visit)
+
+
+async def _lasting(call: Callable[[], Awaitable[T]]) -> T:
+    """What a call returns, made again where its replica dies. Raises Unavailable."""
+    lost: Exception | None = None
+    for _ in range(ATTEMPTS):
+        try:
+            return await call()
+        except BackPressureError as full:
+            raise Unavailable("The service is full; send the request again in a moment.") from full
+        except GONE as gone:
+            lost = gone
+            # Until Serve knows of it too, it would send the next call to the same replica.
+            await asyncio.sleep(RECOVERY_SECONDS)
+    raise Unavailable("A part of the service is restarting; send the request again in a moment.", 5) from lost

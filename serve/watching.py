@@ -1,0 +1,103 @@
+"""A question answered in the open: an event for each program as it is executed, for each step, and for the answer.
+
+Plain async code around two calls, one that writes programs and one that runs them, wherever these go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pad_ray.decode.answering import Ask, Choice, Draft, choose, settle
+from pad_ray.outcomes import Outcome
+from pad_ray.sandbox.execution import Execution
+from serve.replies import Unavailable
+from serve.stepping import cut
+
+Write = Callable[[Ask], Awaitable[list[Draft]]]
+Run = Callable[[list[str]], Awaitable[list[Execution]]]
+
+SANDBOX_FAILED = "The sandbox failed; send the request again in a moment."
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened."""
+
+    name: Literal["accepted", "program", "step", "answer", "error"]
+    """What: the request was let in, a program ended, a step of the chosen program was verified, all is done…"""
+    data: dict[str, Any]
+    """Its fields, ready for JSON."""
+
+
+async def watch(ask: Ask, write: Write, run: Run) -> AsyncGenerator[Event, None]:
+    """The events of one question, in the order in which they happen; the last one is its answer.
+
+    The answer is that of `settle`, the same as without watching. Raises Unavailable if the sandbox fails.
+    """
+    started = time.monotonic()
+    yield Event("accepted", {"samples": ask.decode.samples})
+    drafts = await write(ask)
+    ends: dict[int, Execution] = {}
+    tasks = {
+        asyncio.ensure_future(run([draft.program])): number for number, draft in enumerate(drafts) if draft.flaw is None
+    }
+    try:
+        for number, draft in enumerate(drafts):
+            if draft.flaw is not None:
+                yield _program(number, draft, Execution(draft.flaw))
+        waiting = set(tasks)
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in sorted(done, key=tasks.__getitem__):
+                number = tasks[task]
+                [ends[number]] = task.result()
+                yield _program(number, drafts[number], ends[number])
+    finally:
+        for task in tasks:
+            task.cancel()
+    executions = [ends[number] for number in sorted(ends)]
+    choice = choose(drafts, executions)
+    if not choice.execution.outcome.trustworthy:
+        raise Unavailable(SANDBOX_FAILED, 5)
+    if choice.draft.flaw is None:
+        async for event in _steps(choice, run):
+            yield event
+    yield Event("answer", asdict(settle(drafts, executions, time.monotonic() - started)))
+
+
+async def _steps(choice: Choice, run: Run) -> AsyncGenerator[Event, None]:
+    """The statements of the chosen program, each executed with all before it, up to the first one that fails."""
+    state = "ran"
+    for number, step in enumerate(cut(choice.draft.program)):
+        data: dict[str, Any] = {"number": number, "code": step.code, "state": "not_run", "value": None, "detail": ""}
+        if state == "ran":
+            end = choice.execution
+            if step.program is not None:
+                [end] = await run([step.program])
+            if not end.outcome.trustworthy:
+                raise Unavailable(SANDBOX_FAILED, 5)
+            # A value that is no answer (a list of names, say) was set all the same.
+            state = "ran" if end.outcome in (Outcome.OK, Outcome.NO_ANSWER) else "failed"
+            if state == "failed":
+                data["detail"] = f"{end.outcome}: {end.detail}".removesuffix(": ")
+            elif step.shows:
+                data["value"] = end.value or None
+            data["state"] = state
+        yield Event("step", data)
+
+
+def _program(number: int, draft: Draft, end: Execution) -> Event:
+    """One program and what became of it."""
+    data = {
+        "number": number,
+        "program": draft.program,
+        "outcome": end.outcome,
+        "value": end.value if end.outcome is Outcome.OK else None,
+        "detail": end.detail,
+        "tokens": draft.tokens,
+    }
+    return Event("program", data)

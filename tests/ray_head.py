@@ -1,0 +1,41 @@
+"""A Ray head of its own, with the dashboard through which jobs and services are sent."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def ray_head(extra: Mapping[str, str] | None = None) -> Iterator[dict[str, str]]:
+    """Environment in which `ray job` and `serve deploy` reach a head, whose processes have `extra` in theirs too."""
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | dict(extra or {})
+    dashboard, agent = free_port(), free_port()
+    with tempfile.TemporaryDirectory(prefix="prj_", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        # In the foreground it ends with its process; `ray stop` would end every Ray on the machine.
+        command = [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=8", "--port=0"),
+            *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"),
+            # Its usual port belongs to any other Ray on this machine, and a head without it takes no jobs.
+            f"--dashboard-agent-listen-port={agent}",
+            *(f"--object-store-memory={200 << 20}", f"--temp-dir={folder}", "--disable-usage-stats"),
+        ]
+        log = Path(folder, "head.log")
+        with log.open("wb") as out, subprocess.Popen(command, env=environment, stdout=out, stderr=out) as process:
+            url = f"http://127.0.0.1:{dashboard}"
+            yield environment | {"RAY_API_SERVER_ADDRESS": url, "RAY_DASHBOARD_ADDRESS": url}
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
