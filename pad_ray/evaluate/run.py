@@ -255,15 +255,20 @@ def _answer(
             for place in dict.fromkeys(places):
                 number, job, asked = jobs[place]
                 if len(answers[place]) == len(asked):
-                    _write(job, asked, answers[place], seconds[place], box.level if box else None)
+                    asked_with = {"verifier": scorer.card} if scorer and scorer.card else {}
+                    _write(job, asked, answers[place], seconds[place], {"sandbox": box and box.level, **asked_with})
                 yield number, len(answers[place])
 
 
 def _write(
-    job: EvaluateJob, problems: Sequence[Problem], answers: Sequence[GradedAnswer], seconds: float, level: str | None
+    job: EvaluateJob,
+    problems: Sequence[Problem],
+    answers: Sequence[GradedAnswer],
+    seconds: float,
+    found: Mapping[str, Any],
 ) -> None:
-    """answers.jsonl, then summary.json: with that the job is finished."""
-    facts: dict[str, Any] = {**_facts(job, problems), "sandbox": level}
+    """answers.jsonl, then summary.json with what else was `found`: with that the job is finished."""
+    facts: dict[str, Any] = {**_facts(job, problems), **found}
     if job.prompt == "direct":
         facts["executable_rate"] = 0.0  # there were no programs
     if job.dropped is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import pytest
 
@@ -81,6 +82,8 @@ def test_the_likelihood_is_per_token_so_a_long_program_is_not_worse_for_its_leng
 
 class PrefersFour:
     """A scorer that likes programs with a 4 in them."""
+
+    card: ClassVar[dict[str, Any]] = {}
 
     def score(self, paths: Sequence[Written]) -> list[float]:
         assert all(path.prompt == "q" and path.question == "q" and path.tokens for path in paths)
