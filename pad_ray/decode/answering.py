@@ -115,11 +115,6 @@ def choose(drafts: Sequence[Draft], executions: Iterable[Execution]) -> Choice:
     return Choice(winner, drafts[chosen], ends[chosen], votes, sum(draft.tokens for draft in drafts))
 
 
-def settle(drafts: Sequence[Draft], executions: Iterable[Execution], seconds: float) -> Answer:
-    """The answer to one question: what `choose` makes of its drafts, or why there is none."""
-    return answer_of(choose(drafts, executions), seconds)
-
-
 def answer_of(choice: Choice, seconds: float) -> Answer:
     """A choice as the answer that is given to whoever asked."""
     ending: Ending = "value" if choice.answer else "failed" if choice.draft.flaw is None else "not_run"

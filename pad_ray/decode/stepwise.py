@@ -87,7 +87,7 @@ class Standing:
     """Tokens generated so far, also for what was dropped."""
 
 
-Watch = Callable[[Ask, Standing], None]
+Watch = Callable[[Ask, Standing], object]
 """Is told after every step of each question."""
 
 

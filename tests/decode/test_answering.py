@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pad_ray.decode.answering import Ask, Draft, settle, write
+from pad_ray.decode.answering import Ask, Draft, answer_of, choose, write
 from pad_ray.decode.engine import Completion
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode
@@ -67,7 +67,7 @@ def test_the_vote_decides_and_the_first_program_with_its_value_is_shown() -> Non
         Execution(Outcome.OK, "7.0"),
         Execution(Outcome.OK, "7"),
     ]
-    answer = settle(drafts, executions, seconds=0.5)
+    answer = answer_of(choose(drafts, executions), 0.5)
     assert (answer.answer, answer.outcome, answer.program) == ("7.0", Outcome.OK, drafts[3].program)
     assert answer.votes == {"3": 1, "7.0": 2}
     assert [step["state"] for step in answer.steps] == ["ran", "ran"]
@@ -75,20 +75,19 @@ def test_the_vote_decides_and_the_first_program_with_its_value_is_shown() -> Non
 
 
 def test_without_any_value_the_answer_is_none_and_the_first_program_says_why() -> None:
-    answer = settle(
-        [draft("oops"), draft("1 / 0")], [Execution(Outcome.RUNTIME_ERROR), Execution(Outcome.TIMEOUT)], 0.1
+    answer = answer_of(
+        choose([draft("oops"), draft("1 / 0")], [Execution(Outcome.RUNTIME_ERROR), Execution(Outcome.TIMEOUT)]), 0.1
     )
     assert (answer.answer, answer.outcome, answer.votes) == (None, Outcome.RUNTIME_ERROR, {})
     assert {step["state"] for step in answer.steps} == {"unknown"}
 
 
 def test_a_reply_that_never_ran_says_so() -> None:
-    answer = settle([draft("1", Outcome.TRUNCATED)], [], 0.1)
+    answer = answer_of(choose([draft("1", Outcome.TRUNCATED)], []), 0.1)
     assert (answer.answer, answer.outcome) == (None, Outcome.TRUNCATED)
     assert {step["state"] for step in answer.steps} == {"not_run"}
 
 
 def test_every_answer_has_an_id_of_its_own() -> None:
-    assert (
-        settle([draft("1")], [Execution(Outcome.OK, "1")], 0).id != settle([draft("1")], [Execution(Outcome.OK)], 0).id
-    )
+    choice = choose([draft("1")], [Execution(Outcome.OK, "1")])
+    assert answer_of(choice, 0).id != answer_of(choice, 0).id

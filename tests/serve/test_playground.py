@@ -40,7 +40,9 @@ class Kitchen(Echo):
         self.asks.append(ask)
         yield Event("accepted", {"samples": ask.decode.samples})
         for number in range(ask.decode.samples):
-            yield Event("program", {"number": number, "program": PROGRAM, "outcome": "ok", "value": "12"})
+            yield Event(
+                "program", {"number": number, "program": PROGRAM, "outcome": "ok", "value": "12", "prompt_tokens": 9}
+            )
         for number, (code, value) in enumerate(STEPS):
             data = {"number": number, "code": code + spice, "state": "ran", "value": value + spice, "detail": ""}
             yield Event("step", data)
