@@ -63,8 +63,8 @@ def compare(student: str, questions: int, max_tokens: int) -> dict[str, Any]:
                 started = time.perf_counter()
                 replies = asyncio.run(in_turn(url, clients, bodies))
                 wall = time.perf_counter() - started
-                if any(reply.status != 200 for reply in replies):
-                    raise SystemExit(f"{name}: not every question was answered")
+                if failed := [reply for reply in replies if reply.status != 200]:
+                    raise SystemExit(f"{name}: status {failed[0].status}: {failed[0].body}")
                 replies.sort(key=lambda reply: reply.number)
                 seconds = [reply.seconds for reply in replies]
                 over, same = None, None

@@ -1,14 +1,14 @@
 """What is measured: the service, and what could stand in its place, each in a process of its own."""
 
-from __future__ import annotations
-
+import logging
 import multiprocessing
 import os
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,6 +17,8 @@ import psutil
 from pad_ray import Reasoner
 from pad_ray.flow.cluster import connect, settle_environment
 from serve.run import run_service
+
+# No postponed annotations here: FastAPI must find the types of a class that travels to a replica.
 
 START_SECONDS = 300
 
@@ -64,6 +66,7 @@ def run_echo(student: str, port: int) -> None:
         async def solve(self, body: dict[str, Any]) -> dict[str, Any]:
             return body
 
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     with connect():
         serve.start(http_options={"host": "127.0.0.1", "port": port})
         serve.run(Echo.bind())
@@ -71,8 +74,9 @@ def run_echo(student: str, port: int) -> None:
 
 
 def run_ours(student: str, port: int) -> None:
-    """The service."""
-    run_service(student, port=port)
+    """The service, without its own words between the lines of the table."""
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        run_service(student, port=port)
 
 
 @contextmanager
