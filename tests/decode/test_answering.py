@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pad_ray.decode.answering import Ask, Draft, answer_of, choose, write
 from pad_ray.decode.engine import Completion
@@ -17,6 +17,7 @@ class Scribe:
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, int, float]] = []
+        self.wanted: list[bool] = []
 
     def generate(
         self,
@@ -26,8 +27,10 @@ class Scribe:
         temperature: float,
         seed: int | Sequence[int],
         stop: str = "",
+        wanted: Callable[[int], bool] | None = None,
     ) -> list[Completion]:
         assert not isinstance(seed, int)
+        self.wanted = [wanted(place) for place in range(len(prompts))] if wanted else []
         self.calls.append((len(prompts), max_tokens, temperature))
         return [
             Completion(f"a = {prompt.splitlines()[0]!r}\nanswer = {one}\n", "stop", 5, 7)
@@ -53,6 +56,12 @@ def test_a_questions_programs_do_not_depend_on_who_asks_beside_it() -> None:
     assert crowd[0] == crowd[2] == alone[0]
     assert len({draft.program for draft in alone[0]}) == 3
     assert write(Scribe(), thought, [Ask("one", VOTE, seed=5)]) != alone
+
+
+def test_whether_a_question_is_still_wanted_is_said_of_each_of_its_programs() -> None:
+    engine = Scribe()
+    write(engine, thought, [Ask("one", VOTE), Ask("two", VOTE)], wanted=lambda place: place == 1)
+    assert engine.wanted == [False] * 3 + [True] * 3
 
 
 def draft(value: str, flaw: Outcome | None = None) -> Draft:
