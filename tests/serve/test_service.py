@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from served import Service
+from served import Service, below
 from tiny_student import make_tiny_student
 
 from pad_ray import __version__
@@ -147,20 +147,21 @@ def test_prometheus_finds_what_was_counted(service: Service) -> None:
     assert "What is" not in page
 
 
-@pytest.mark.parametrize("deployment", [pytest.param("Model", marks=pytest.mark.long), "Executor"])
-def test_a_killed_replica_loses_no_request_that_was_let_in(service: Service, deployment: str) -> None:
+@pytest.mark.parametrize("victim", [pytest.param("Model", marks=pytest.mark.long), "Executor", "sandbox"])
+def test_a_killed_replica_or_sandbox_loses_no_request_that_was_let_in(service: Service, victim: str) -> None:
     async def ask() -> list[httpx.Response]:
         headers = {"Authorization": f"Bearer {service.token}"}
         async with httpx.AsyncClient(base_url=service.url, headers=headers, timeout=120) as client:
             bodies = [{"question": "What is 3 + 4?", "samples": 2} for _ in range(30)]
             asks = [asyncio.ensure_future(client.post("/v1/solve", json=body)) for body in bodies]
             await asyncio.sleep(0.1)
-            for pid in replicas:
+            for pid in victims:
                 os.kill(pid, signal.SIGKILL)
             return await asyncio.gather(*asks)
 
-    replicas = service.replicas(deployment)
-    assert replicas
+    executors = service.replicas("Executor")
+    victims = below(executors) - executors if victim == "sandbox" else service.replicas(victim)
+    assert victims
     replies = asyncio.run(ask())
     assert Counter((reply.status_code, reply.json().get("answer")) for reply in replies) == {(200, "7"): 30}
 
