@@ -45,6 +45,7 @@ TIMES = 4
 WARM_SECONDS = 5
 SATURATION_SECONDS = 20
 SAMPLE_SECONDS = 2
+LATE_MS = 50
 
 
 def question(number: int) -> str:
@@ -158,14 +159,16 @@ def overload(student: str, duration: float, max_tokens: int) -> dict[str, Any]:
             "refused_ms": spread([reply.seconds for reply in crowd.replies if reply.status in (429, 503)]),
             "sent_late_ms": spread([reply.late for reply in crowd.replies]),
             "client_stalls_ms": spread(crowd.stalls),
-            "memory_mib": {
-                name: [round(sample.get(name, 0) / 2**20) for sample in (samples[0], top(samples), samples[-1])]
+            "memory_mib_before_most_after": {
+                name: " ".join(f"{sample.get(name, 0) >> 20}" for sample in (samples[0], top(samples), samples[-1]))
                 for name in samples[0]
                 if name.startswith("ray::")
             },
             "healthy_afterwards": healthy(url),
         }
     print(json.dumps(found, indent=1))
+    if found["sent_late_ms"]["p99"] > LATE_MS:
+        print("This process could not send as planned: it was the limit, and waited for the replies' cores as well.")
     return found
 
 

@@ -113,7 +113,8 @@ def memory(process: psutil.Process) -> dict[str, int]:
     used: dict[str, int] = {}
     for one in [process, *process.children(recursive=True)]:
         try:
-            name = (one.cmdline() or [one.name()])[0].rpartition("/")[2]
+            # What a Ray process is doing stands behind a dot.
+            name = (one.cmdline() or [one.name()])[0].rpartition("/")[2].partition(".")[0]
             used[name] = used.get(name, 0) + one.memory_full_info().uss
         except psutil.NoSuchProcess:
             continue

@@ -133,14 +133,18 @@ class Model:
             found = asyncio.ensure_future(
                 self._solve([one], lambda _, step: loop.call_soon_threadsafe(steps.put_nowait, step))
             )
-            while not found.done() or not steps.empty():
-                upcoming = asyncio.ensure_future(steps.get())
-                await asyncio.wait({upcoming, found}, return_when=asyncio.FIRST_COMPLETED)
-                if upcoming.done():
-                    yield upcoming.result()
-                else:
-                    upcoming.cancel()
-            yield (await found)[0]
+            try:
+                while not found.done() or not steps.empty():
+                    upcoming = asyncio.ensure_future(steps.get())
+                    await asyncio.wait({upcoming, found}, return_when=asyncio.FIRST_COMPLETED)
+                    if upcoming.done():
+                        yield upcoming.result()
+                    else:
+                        upcoming.cancel()
+                yield (await found)[0]
+            finally:
+                # Its thread sees by the errand that nobody waits.
+                found.cancel()
 
     async def _solve(self, errands: Sequence[Errand], watch: Watch | None = None) -> list[Choice]:
         student, loop = await self._asked(), asyncio.get_running_loop()
