@@ -7,20 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from types import ModuleType
 from typing import Any
 
 from ray import serve as ray_serve
+from ray.serve.handle import DeploymentHandle
 
-from pad_ray.decode.answering import Ask, Draft, write
+from pad_ray.decode.answering import Ask, Choice, Draft, write
 from pad_ray.decode.engine import Engine
 from pad_ray.decode.loading import load_engine
+from pad_ray.decode.solving import solve
+from pad_ray.decode.stepwise import Standing, Watch
 from pad_ray.outcomes import Outcome
 from pad_ray.reasoner import decode_settings, student_thought
 from pad_ray.sandbox import Execution, Sandbox
+from serve.calls import execute
+from serve.errands import Errand, Searching, Shared, errand
 from serve.loopback import stay_local
+from serve.replies import Unavailable
+from serve.watching import SANDBOX_FAILED
 
 BATCH = 32
 STUDENTS_IN_MEMORY = 2
@@ -28,6 +37,8 @@ STUDENTS_IN_MEMORY = 2
 QUEUE = 1024
 """Calls that may wait for a deployment. The Ingress lets in less (see `Admission`), so that this is never reached in
 the middle of a request."""
+NICENESS = 10
+"""How far a Model stands back: what lets in, turns away and executes needs little of a core, but at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +62,14 @@ class Student:
 class Model:
     """Students that write programs; whatever waits when it gets free is decoded together, a batch per student."""
 
-    def __init__(self, students: Mapping[str, str], threads: int | None) -> None:
+    def __init__(self, students: Mapping[str, str], threads: int | None, executor: DeploymentHandle) -> None:
         """`students`: folders by name, the usual one first. That one is loaded before Ray calls this replica ready."""
         stay_local()
-        self._folders, self._threads = students, threads or os.cpu_count()
+        os.nice(NICENESS)
+        self._folders, self._threads, self._executor = students, threads or os.cpu_count(), executor
         # Torch's threads belong to the process, and two students at once would only slow each other down.
-        self._turn = asyncio.Lock()
+        self._turn = Lock()
+        self._searches = ThreadPoolExecutor(2 * BATCH, "search")
         for folder in students.values():
             student_thought(folder)
         self._usual = next(iter(students))
@@ -74,18 +87,79 @@ class Model:
         """The student of this name, loaded when it is first asked for."""
         if name in self._ready:
             return self._ready.pop(name)
-        async with self._turn:
-            return await asyncio.to_thread(self._load, self._folders[name])
+
+        def load() -> Student:
+            with self._turn:
+                return self._load(self._folders[name])
+
+        return await asyncio.to_thread(load)
+
+    async def _asked(self) -> Student:
+        """The student that the request names."""
+        name = ray_serve.get_multiplexed_model_id() or self._usual
+        return await self._student(name)  # pyright: ignore[reportCallIssue]  Ray's types forget methods
+
+    async def write(self, ask: Ask) -> list[Draft]:
+        """The programs for a question."""
+        with errand(ask) as one:
+            return await self._write(one)  # pyright: ignore[reportCallIssue, reportArgumentType, reportReturnType]
+
+    async def search(self, ask: Ask) -> Choice:
+        """What beams or repairs come to, which write and execute by turns. Raises Unavailable if the sandbox fails."""
+        with errand(ask) as one:
+            return await self._search(one)  # pyright: ignore[reportCallIssue, reportArgumentType, reportReturnType]
 
     # No waiting for company: while one batch is decoded, the next one gathers by itself. Serve makes a batch for each
     # student, and leaves out requests that were cancelled while they waited.
     @ray_serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=0)
-    async def write(self, asks: list[Ask]) -> list[list[Draft]]:
-        """The programs for each question."""
-        name = ray_serve.get_multiplexed_model_id() or self._usual
-        student: Student = await self._student(name)  # pyright: ignore[reportCallIssue]  Ray's types forget methods
-        async with self._turn:
-            return await asyncio.to_thread(write, student.engine, student.thought, asks)
+    async def _write(self, errands: list[Errand]) -> list[list[Draft]]:
+        student = await self._asked()
+
+        def work() -> list[list[Draft]]:
+            engine, asks = Shared(student.engine, self._turn), [one.ask for one in errands]
+            return write(engine, student.thought, asks, wanted=lambda place: errands[place].wanted)
+
+        return await asyncio.to_thread(work)
+
+    @ray_serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=0)
+    async def _search(self, errands: list[Errand]) -> list[Choice]:
+        return await self._solve(errands)
+
+    async def watch(self, ask: Ask) -> AsyncGenerator[Standing | Choice, None]:
+        """The same search, where it stands after every step and at last what it comes to."""
+        steps: asyncio.Queue[Standing] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        with errand(ask) as one:
+            found = asyncio.ensure_future(
+                self._solve([one], lambda _, step: loop.call_soon_threadsafe(steps.put_nowait, step))
+            )
+            try:
+                while not found.done() or not steps.empty():
+                    upcoming = asyncio.ensure_future(steps.get())
+                    await asyncio.wait({upcoming, found}, return_when=asyncio.FIRST_COMPLETED)
+                    if upcoming.done():
+                        yield upcoming.result()
+                    else:
+                        upcoming.cancel()
+                yield (await found)[0]
+            finally:
+                # Its thread sees by the errand that nobody waits.
+                found.cancel()
+
+    async def _solve(self, errands: Sequence[Errand], watch: Watch | None = None) -> list[Choice]:
+        student, loop = await self._asked(), asyncio.get_running_loop()
+
+        def run(programs: Sequence[str]) -> list[Execution]:
+            ends = asyncio.run_coroutine_threadsafe(execute(self._executor, list(programs)), loop).result()
+            if not all(end.outcome.trustworthy for end in ends):
+                raise Unavailable(SANDBOX_FAILED, 5)
+            return ends
+
+        def work() -> list[Choice]:
+            engine = Searching(student.engine, self._turn, errands)
+            return solve(engine, run, student.thought, [one.ask for one in errands], watch=watch)
+
+        return await loop.run_in_executor(self._searches, work)
 
 
 @ray_serve.deployment(

@@ -42,6 +42,8 @@ def run_service(*students: str, host: str = "127.0.0.1", port: int = 8000, acces
         folders[student] = str(local_student(student, say=partial(print, file=sys.stderr), key="student"))
         student_thought(folders[student])
     _let_workers_import_this_package()
+    # Ray starts its workers at 15, as work that nobody waits for; here somebody does. A Model stands back by itself.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     print("Loading the student…", flush=True)
     with connect(), _application(folders, host, port, access_log):
         _announce(host, port)

@@ -8,9 +8,10 @@ times (samples of one question).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +100,7 @@ class TransformersEngine:
         seed: int | Sequence[int],
         stop: str = "",
         written: Sequence[Sequence[int]] = (),
+        wanted: Callable[[int], bool] | None = None,
     ) -> list[Completion]:
         """See `Engine.generate`. Longest prompts are decoded first, so that a batch holds little padding."""
         import torch
@@ -110,7 +112,10 @@ class TransformersEngine:
             if not ids:
                 raise ValueError(f"prompts[{index}] is empty, and this model's tokenizer adds nothing to start from.")
             before = list(written[index]) if written else []
-            rows.append(Row(ids, self._limit(len(ids), len(before), max_tokens), streams[index], before))
+            row = Row(ids, self._limit(len(ids), len(before), max_tokens), streams[index], before)
+            if wanted:
+                row.wanted = partial(wanted, index)
+            rows.append(row)
         # Behind their length by their tokens, so that equal ones lie side by side and are read once.
         waiting = sorted((row for row in rows if not row.done), key=lambda row: (len(row.read), row.read), reverse=True)
         with torch.inference_mode(), _threads(1 if self._small else torch.get_num_threads()):

@@ -159,6 +159,21 @@ def test_limits_cut_the_completion_and_say_so(engine: TransformersEngine) -> Non
     assert (cut.text, cut.finish_reason, cut.completion_tokens) == ("def s", "length", 5)
 
 
+def test_what_nobody_waits_for_is_dropped_and_changes_nothing_for_the_others(engine: TransformersEngine) -> None:
+    asked = [0] * len(PROMPTS)
+
+    def wanted(place: int) -> bool:
+        asked[place] += 1
+        return place != 1 or asked[1] < 10
+
+    done = engine.generate(PROMPTS, max_tokens=60, temperature=0, seed=0, wanted=wanted)
+    assert done[1].completion_tokens < 12 and done[1].finish_reason == "length"
+    others = [completion for place, completion in enumerate(done) if place != 1]
+    assert [completion.text for completion in others] == [text for place, (_, text) in enumerate(PAIRS) if place != 1]
+    dropped = engine.generate(PROMPTS, max_tokens=60, temperature=0, seed=0, wanted=lambda _: False)
+    assert {completion.completion_tokens for completion in dropped} == {0}
+
+
 def test_a_completion_ends_where_the_stop_text_begins(engine: TransformersEngine) -> None:
     settings: dict[str, Any] = {"max_tokens": 60, "temperature": 0, "seed": 0}
     whole = engine.generate(PROMPTS, **settings)

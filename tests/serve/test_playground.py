@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -38,9 +39,15 @@ class Kitchen(Echo):
                 yield event
         spice = ask.question if "<" in ask.question else ""
         self.asks.append(ask)
+        for line in range(2, 4) if ask.decode.kind == "beam" else ():
+            program = "\n".join(PROGRAM.split("\n")[:line])
+            yield Event("path", {"program": program, "alive": 4, "finished": 0, "tokens": 16 * line})
+            await asyncio.sleep(0.3)
         yield Event("accepted", {"samples": ask.decode.samples})
         for number in range(ask.decode.samples):
-            yield Event("program", {"number": number, "program": PROGRAM, "outcome": "ok", "value": "12"})
+            yield Event(
+                "program", {"number": number, "program": PROGRAM, "outcome": "ok", "value": "12", "prompt_tokens": 9}
+            )
         for number, (code, value) in enumerate(STEPS):
             data = {"number": number, "code": code + spice, "state": "ran", "value": value + spice, "detail": ""}
             yield Event("step", data)
@@ -98,6 +105,20 @@ def test_a_question_is_answered_with_its_steps_votes_and_program(page: Any) -> N
     page.get_by_text("Program", exact=True).click()
     assert page.locator("#program").inner_text() == PROGRAM
     assert page.locator("#asked").inner_text() == "How many eggs?"
+
+
+def test_a_search_shows_its_best_path_line_by_line(page: Any) -> None:
+    page.get_by_label("Question", exact=True).fill("How many eggs?")
+    page.get_by_label("Written", exact=True).select_option("beam")
+    expect(page.get_by_label("Programs", exact=True)).to_be_hidden()
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#state")).to_have_text("4 on their way, 0 finished…")
+    expect(page.locator("#steps li")).to_have_count(2)
+    expect(page.locator("#answer")).to_have_text("12")
+    assert page.locator("#steps code").all_inner_texts() == [code for code, _ in STEPS]
+    page.reload()
+    page.get_by_role("button", name="How many eggs? → 12").click()
+    assert page.get_by_label("Written", exact=True).input_value() == "beam"
 
 
 def test_what_models_write_is_text_and_never_markup(page: Any) -> None:
