@@ -34,12 +34,11 @@ def load_engine(
 def load_student(student_dir: str, dtype: str) -> tuple[Any, Any]:
     """Tokenizer and model of a folder, never from the network. Raises StudentError."""
     from safetensors import SafetensorError
-    from transformers import AutoTokenizer
 
-    folder, kind = resolve_uri(student_dir), model_class(_config(student_dir))
+    tokenizer, config = load_tokenizer(student_dir)
+    folder, kind = resolve_uri(student_dir), model_class(config)
     try:
         with no_progress_bars():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             loaded: Any = kind.from_pretrained(folder, local_files_only=True, dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise StudentError(f"student: {student_dir!r} cannot be loaded: {error}", hint=_HINT) from error
@@ -48,6 +47,17 @@ def load_student(student_dir: str, dtype: str) -> tuple[Any, Any]:
         # transformers would fill them with random numbers and only warn.
         raise StudentError(f"student: {student_dir!r} lacks the weights {', '.join(missing[:3])}…", hint=_HINT)
     return tokenizer, model
+
+
+def load_tokenizer(student_dir: str) -> tuple[Any, Any]:
+    """Tokenizer and configuration of a folder, never from the network. Raises StudentError."""
+    from transformers import AutoTokenizer
+
+    config = _config(student_dir)
+    try:
+        return AutoTokenizer.from_pretrained(resolve_uri(student_dir), local_files_only=True), config
+    except (OSError, ValueError, KeyError) as error:
+        raise StudentError(f"student: {student_dir!r} cannot be loaded: {error}", hint=_HINT) from error
 
 
 def has_encoder(student_dir: str | Path) -> bool:
