@@ -21,7 +21,7 @@ import numpy as np
 
 from pad_ray.decode.engine import Completion
 from pad_ray.decode.loading import load_tokenizer
-from pad_ray.decode.reader import Reader
+from pad_ray.decode.student_engine import StudentEngine
 from pad_ray.errors import PadRayError, StudentError
 from pad_ray.students.gguf_cache import gguf_of
 
@@ -41,7 +41,7 @@ def has_llama_cpp() -> bool:
     return find_spec("xllamacpp") is not None
 
 
-class LlamaCppEngine(Reader):
+class LlamaCppEngine(StudentEngine):
     """A Llama student in llama.cpp, with weights, keys and values in half precision.
 
     A sample depends on its prompt and seed, up to rounding: beside other prompts sums are taken in another order, so

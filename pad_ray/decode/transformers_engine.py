@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pad_ray.decode.engine import Completion
 from pad_ray.decode.loading import load_student
 from pad_ray.decode.precision import multiplies_bf16
-from pad_ray.decode.reader import Reader
+from pad_ray.decode.student_engine import StudentEngine
 from pad_ray.decode.rows import Row, choose, draws, logprobs
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ PART = 768
 """Tokens of prompts that a CPU reads at once."""
 
 
-class TransformersEngine(Reader):
+class TransformersEngine(StudentEngine):
     """A causal language model from a Hugging Face folder, on the GPU if there is one, else on the CPU.
 
     On the CPU it computes in float32, or in bfloat16 where the processor has it and the model is not tiny; elsewhere in

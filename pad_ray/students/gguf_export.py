@@ -144,7 +144,7 @@ def _add_tokenizer(writer: Any, student_dir: Path, tokenizer: Any, rows: int) ->
     """The tokens of all rows of the embedding; some may belong to none."""
     import gguf
 
-    from pad_ray.decode.reader import adds_bos
+    from pad_ray.decode.student_engine import adds_bos
 
     named = {number: token for token, number in tokenizer.get_vocab().items()}
     added, kinds = tokenizer.added_tokens_decoder, gguf.TokenType

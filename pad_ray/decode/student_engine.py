@@ -1,10 +1,11 @@
-"""Between text and tokens: what every engine of a student shares, whatever computes its scores.
+"""What every engine of a student shares, whatever computes its scores: the way between text and tokens.
 
 A prompt is read as the student learned to read it, and what it wrote becomes a completion.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,8 +16,11 @@ from pad_ray.decode.engine import Completion
 from pad_ray.records import Message
 
 
-class Reader:
-    """A student's tokenizer, and the chat that it was trained in, if any."""
+class StudentEngine(ABC):
+    """The engine of one student's folder, with its tokenizer and the chat that it was trained in, if any."""
+
+    device: str
+    """Where it computes: `cpu`, `cuda`."""
 
     def __init__(self, student_dir: str | Path, tokenizer: Any, batch_size: int) -> None:
         """Raises StudentError for a damaged card."""
@@ -25,6 +29,19 @@ class Reader:
         """Prompts that are decoded together."""
         self.learned_chat = self.wraps = is_chatting(self.student_dir)
         self._tokenizer = tokenizer
+
+    @abstractmethod
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        max_tokens: int,
+        temperature: float,
+        seed: int | Sequence[int],
+        stop: str = "",
+        written: Sequence[Sequence[int]] = (),
+    ) -> list[Completion]:
+        """See `Engine.generate`."""
 
     @property
     def chats(self) -> bool:
