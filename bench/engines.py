@@ -21,14 +21,14 @@ from typing import Any
 # Threads that wait must not spin, or whatever else runs on the machine decides the result.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
+from rich.console import Console
+from rich.table import Table
 
-from pad_ray.decode.loading import load_engine  # noqa: E402
-from pad_ray.decode.student_engine import StudentEngine  # noqa: E402
-from pad_ray.students import local_student  # noqa: E402
+from pad_ray.decode.loading import load_engine
+from pad_ray.decode.student_engine import StudentEngine
+from pad_ray.students import local_student
 
-EXAMPLE = '''Question: A farmer has 12 sheep and buys 3 pens of 5 sheep each. How many sheep are there now?
+EXAMPLE = """Question: A farmer has 12 sheep and buys 3 pens of 5 sheep each. How many sheep are there now?
 Program:
 def solution():
     sheep = 12
@@ -38,7 +38,7 @@ def solution():
     total = sheep + bought
     return total
 
-'''
+"""
 QUESTION = "Question: A box holds {0} rows of {1} eggs, and {2} of them break. How many eggs are whole?\nProgram:\n"
 
 

@@ -171,9 +171,7 @@ class LlamaCppEngine(StudentEngine):
         # Of a part of a character it tells nothing even so, but all there is beside a token that is whole.
         end = [[self._tokenizer.eos_token_id, FORCED]]
         told = self._ask(read, n_predict=1, n_probs=len(self._tokenizer), logit_bias=end)
-        return next(
-            one["logprob"] for one in told["completion_probabilities"][0]["top_logprobs"] if one["id"] == token
-        )
+        return next(one["logprob"] for one in told["completion_probabilities"][0]["top_logprobs"] if one["id"] == token)
 
 
 def _seeds(seed: int | Sequence[int], count: int) -> list[int]:

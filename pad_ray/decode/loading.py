@@ -9,26 +9,86 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, overload
 
-from pad_ray.errors import StudentError
+from pad_ray.decode.precision import multiplies_bf16
+from pad_ray.errors import StudentError, UsageError
+from pad_ray.recipe import EngineName
 from pad_ray.storage import resolve_uri
 
 if TYPE_CHECKING:
+    from pad_ray.decode.student_engine import StudentEngine
     from pad_ray.decode.transformers_engine import TransformersEngine
 
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+"""What may decode a student."""
 _HINT = "Name a Hugging Face folder: config.json, model.safetensors and the tokenizer's files."
 
 
+@overload
 def load_engine(
     student_dir: str | Path, *, batch_size: int = 32, device: str | None = None, threads: int | None = None
-) -> TransformersEngine:
-    """The engine for a student's kind of model; see TransformersEngine. Raises StudentError."""
+) -> TransformersEngine: ...
+
+
+@overload
+def load_engine(
+    student_dir: str | Path, engine: str, *, batch_size: int = 32, threads: int | None = None
+) -> StudentEngine: ...
+
+
+def load_engine(
+    student_dir: str | Path,
+    engine: str = "transformers",
+    *,
+    batch_size: int = 32,
+    device: str | None = None,
+    threads: int | None = None,
+) -> StudentEngine:
+    """The engine of a student: one of ENGINES, or `auto` (see `fitting_engine`).
+
+    `batch_size` prompts are decoded together; `device` is for transformers, `threads` for what computes on a CPU.
+    Raises UsageError for an engine that there is not, StudentError for one that cannot be had here or does not decode
+    this student, and for what is no student.
+    """
+    check_engine(engine)
+    chosen = fitting_engine(student_dir) if engine == "auto" else engine
+    if chosen == "llama_cpp":
+        from pad_ray.decode.llama_cpp_engine import LlamaCppEngine
+
+        return LlamaCppEngine(student_dir, batch_size=batch_size, threads=threads)
+    if chosen == "vllm":
+        from pad_ray.decode.vllm_engine import VllmEngine
+
+        return VllmEngine(student_dir, batch_size=batch_size)
     from pad_ray.decode.encoder_decoder_engine import EncoderDecoderEngine
     from pad_ray.decode.transformers_engine import TransformersEngine
 
-    engine = EncoderDecoderEngine if has_encoder(student_dir) else TransformersEngine
-    return engine(student_dir, batch_size=batch_size, device=device, threads=threads)
+    kind = EncoderDecoderEngine if has_encoder(student_dir) else TransformersEngine
+    return kind(student_dir, batch_size=batch_size, device=device, threads=threads)
+
+
+def check_engine(engine: str) -> None:
+    """Raises UsageError for what is neither one of ENGINES nor `auto`."""
+    if engine not in (*ENGINES, "auto"):
+        raise UsageError(f"engine: {engine!r} is not {', '.join(ENGINES)} or auto.")
+
+
+def fitting_engine(student_dir: str | Path) -> EngineName:
+    """The engine that suits this machine and student: llama_cpp on a CPU where transformers would compute in fp32.
+
+    On GPUs, and on CPUs that multiply bfloat16 matrices, transformers is at least as fast with several prompts at a
+    time. vllm is never chosen by itself: it installs gigabytes and takes a whole GPU. Raises StudentError for what is
+    no student.
+    """
+    import torch
+
+    from pad_ray.decode.llama_cpp_engine import has_llama_cpp
+    from pad_ray.students.gguf_export import unfit
+
+    if torch.cuda.is_available() or multiplies_bf16("cpu") or not has_llama_cpp():
+        return "transformers"
+    return "transformers" if unfit(student_dir, *load_tokenizer(str(student_dir))) else "llama_cpp"
 
 
 def load_student(student_dir: str, dtype: str) -> tuple[Any, Any]:

@@ -119,3 +119,10 @@ def adds_bos(tokenizer: Any) -> bool:
     """Whether a tokenizer puts the BOS token before a text by itself."""
     bos: int | None = tokenizer.bos_token_id
     return bos is not None and tokenizer("a").input_ids[0] == bos
+
+
+def stop_ids(tokenizer: Any, settings: Any) -> frozenset[int]:
+    """The end token that training appends, and those the model was made with, by its GenerationConfig."""
+    configured = settings.eos_token_id
+    several = configured if isinstance(configured, list) else [configured]
+    return frozenset(token for token in (tokenizer.eos_token_id, *several) if token is not None)

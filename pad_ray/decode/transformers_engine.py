@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pad_ray.decode.engine import Completion
 from pad_ray.decode.loading import load_student
 from pad_ray.decode.precision import multiplies_bf16
-from pad_ray.decode.student_engine import StudentEngine
 from pad_ray.decode.rows import Row, choose, draws, logprobs
+from pad_ray.decode.student_engine import StudentEngine, stop_ids
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +66,7 @@ class TransformersEngine(StudentEngine):
             model = model.to(torch.bfloat16)
         self.model = model.to(self.device).eval()
         """The model itself."""
-        self._stops = _stop_ids(tokenizer, model)
+        self._stops = stop_ids(tokenizer, model.generation_config)
         self._context: int | None = getattr(model.config, "max_position_embeddings", None)
 
     def generate(
@@ -220,13 +220,6 @@ class TransformersEngine(StudentEngine):
     def _wrote(self, row: Row, stop: str) -> bool:
         """Whether the text holds the stop text; only its end is looked at, until it seems so."""
         return bool(stop) and stop in self._text(row.tokens[-2 * len(stop) :]) and stop in self._text(row.tokens)
-
-
-def _stop_ids(tokenizer: Any, model: Any) -> frozenset[int]:
-    """The end token that training appends, and those the model was made with."""
-    configured = model.generation_config.eos_token_id
-    several = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in (tokenizer.eos_token_id, *several) if token is not None)
 
 
 @contextmanager

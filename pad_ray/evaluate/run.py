@@ -26,14 +26,14 @@ from pad_ray.evaluate.asking import asking
 from pad_ray.evaluate.folder import read_json, write_answers
 from pad_ray.evaluate.metrics import GradedAnswer, summarise
 from pad_ray.flow.cluster import plain_errors
-from pad_ray.recipe import Decode, Match, Prompt, SandboxSettings
+from pad_ray.recipe import Decode, EngineName, Match, Prompt, SandboxSettings
 from pad_ray.records import Example, Problem
 from pad_ray.sandbox import Sandbox
 from pad_ray.storage import Storage, local_copy, to_row
 from pad_ray.thoughts import direct
 
 if TYPE_CHECKING:
-    from pad_ray.decode.transformers_engine import TransformersEngine
+    from pad_ray.decode.student_engine import StudentEngine
 
 ROWS = 512
 """Most texts that are written at once where a question has several: their keys and values fill the memory."""
@@ -68,6 +68,8 @@ class EvaluateJob:
     """Seed of sampling and of random weights."""
     match: Match = "exact"
     """When a number counts as the gold answer."""
+    engine: EngineName = "transformers"
+    """What decodes the student."""
     limit: int | None = None
     """Take only this many problems (the first ones)."""
     student_name: str = ""
@@ -104,13 +106,13 @@ def evaluate(job: EvaluateJob, on_progress: Progress | None = None) -> dict[str,
 
 
 def evaluate_all(jobs: Sequence[EvaluateJob]) -> Iterator[Step]:
-    """Do the jobs of one student (same folder, `init` and seed), those asked alike together; Ray must be initialised.
+    """Do the jobs of one student (same folder, `init`, seed, engine), those asked alike together; Ray is initialised.
 
     Yields a step when a sitting begins and after each batch; a job with done == total has its summary. Jobs
     that were finished before are passed over. Raises what
     `evaluate` raises, for any of the jobs before the first of them runs.
     """
-    if len({(job.student, job.init, job.seed) for job in jobs}) > 1:
+    if len({(job.student, job.init, job.seed, job.engine) for job in jobs}) > 1:
         raise ValueError("the jobs are for several students, but one is loaded for all of them")
     pending: list[tuple[EvaluateJob, list[Problem]]] = []
     for job in jobs:
@@ -123,7 +125,8 @@ def evaluate_all(jobs: Sequence[EvaluateJob]) -> Iterator[Step]:
     import ray
 
     yield Step(pending[0][0], 0, len(pending[0][1]))
-    gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
+    # vLLM has an actor of its own on the GPU.
+    gpus = 1 if pending[0][0].engine == "transformers" and ray.cluster_resources().get("GPU", 0) >= 1 else 0
     task = ray.remote(num_cpus=1, num_gpus=gpus)(_evaluate_here).options(num_returns="streaming")
     stream: Any = task.remote(pending)
     with plain_errors():
@@ -172,6 +175,7 @@ def _facts(job: EvaluateJob, problems: Sequence[Problem]) -> dict[str, Any]:
         "seed": job.seed,
         "max_tokens": decode.max_tokens if programs else direct.MAX_TOKENS,
         "match": job.match,
+        **({"engine": job.engine} if job.engine != "transformers" else {}),
         "limit": job.limit,
         "problems_hash": _content_hash(problems),
     }
@@ -206,7 +210,8 @@ def _evaluate_here(pending: list[tuple[EvaluateJob, list[Problem]]]) -> Iterator
         if first.init == "random":
             _draw_student(student, drawn, first.seed)
         # All cores: nothing else runs meanwhile, whatever the one logical CPU of this task says.
-        engine = load_engine(drawn if first.init == "random" else student, threads=os.cpu_count())
+        folder = drawn if first.init == "random" else student
+        engine = load_engine(folder, first.engine, threads=os.cpu_count())
         trained = (Path(student) / "pad_ray.json").is_file()
         sittings = groupby(enumerate(pending), key=lambda item: _sitting(item[1][0]))
         for _, jobs in sittings:
@@ -219,7 +224,7 @@ def _sitting(job: EvaluateJob) -> tuple[Any, ...]:
 
 
 def _answer(
-    engine: TransformersEngine, trained: bool, jobs: list[tuple[int, EvaluateJob, list[Problem]]]
+    engine: StudentEngine, trained: bool, jobs: list[tuple[int, EvaluateJob, list[Problem]]]
 ) -> Iterator[tuple[int, int]]:
     """Do the jobs of one sitting; yields (number of the job, problems done), at last when its files are written."""
     first = jobs[0][1]

@@ -126,6 +126,7 @@ def jobs_of(run: Run, round_: int) -> list[EvaluateJob]:
             init="pretrained" if trained else recipe.student.init,
             seed=recipe.seed,
             match=recipe.evaluate.match,
+            engine=recipe.evaluate.engine,
             limit=run.sizes.questions if run.sizes else None,
             student_name=f"round {round_}" if trained else f"untrained {recipe.student.model}",
             problems_name=place.removeprefix("eval/"),

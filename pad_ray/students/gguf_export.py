@@ -52,7 +52,8 @@ def export_gguf(student_dir: str | Path, target: str | Path, weights: str = "f16
     if weights not in get_args(WeightType):
         raise UsageError(f"--type: {weights!r} is not {', '.join(get_args(WeightType))}.")
     tokenizer, model = load_student(str(student_dir), "float32")
-    _check(student_dir, tokenizer, model.config)
+    if why := unfit(student_dir, tokenizer, model.config):
+        raise StudentError(f"student: {why}", hint="Engine transformers decodes it.")
     path = Path(target)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,22 +68,17 @@ def export_gguf(student_dir: str | Path, target: str | Path, weights: str = "f16
         ) from error
 
 
-def _check(student_dir: str | Path, tokenizer: Any, config: Any) -> None:
-    """Raises StudentError for what would be another model in llama.cpp than here."""
-    hint = "Its folder is the student; engine transformers decodes it."
+def unfit(student_dir: str | Path, tokenizer: Any, config: Any) -> str:
+    """Why a student cannot be written, as it would be another model in llama.cpp than here; empty if it can."""
     if config.model_type != "llama":
-        raise StudentError(
-            f"student: {str(student_dir)!r} is a {config.model_type} model; only Llama models can be written as GGUF.",
-            hint=hint,
-        )
+        return f"{str(student_dir)!r} is a {config.model_type} model; only Llama models can be written as GGUF."
     if (kind := config.rope_parameters["rope_type"]) not in ("default", "llama3"):
-        raise StudentError(f"student: its rope_type {kind!r} cannot be written as GGUF.", hint=hint)
+        return f"its rope_type {kind!r} cannot be written as GGUF."
     core = _core(tokenizer)
     if core["model"]["type"] != "BPE" or core["normalizer"] is not None or _cut(core) is None:
-        raise StudentError(
-            f"student: the tokenizer of {str(student_dir)!r} cuts texts in a way that has no known name in GGUF.",
-            hint=f"Known are tokenizers over bytes in the manner of {', '.join(CUTS)}. {hint}",
-        )
+        known = f"Known are those over bytes in the manner of {', '.join(CUTS)}."
+        return f"the tokenizer of {str(student_dir)!r} cuts texts in a way that has no known name in GGUF. {known}"
+    return ""
 
 
 def _core(tokenizer: Any) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def test_a_server_that_was_killed_is_started_again(engine: LlamaCppEngine) -> No
     engine._process.wait()
     assert engine.generate(PROMPTS[:1], **GREEDY)[0].text == PAIRS[0][1]
     client, engine._client = engine._client, engine._client.__class__(base_url="http://127.0.0.1:9")
-    with pytest.raises(PadRayError, match="llama.cpp has ended"):
+    with pytest.raises(PadRayError, match=r"llama\.cpp has ended"):
         engine.generate(PROMPTS[:1], **GREEDY)
     engine._client = client
 
