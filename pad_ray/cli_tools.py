@@ -78,7 +78,7 @@ def ask(
 
     settle_environment()
     settings = decoding(decode, samples)
-    with Reasoner.load(student, engine=engine) as reasoner:
+    with Reasoner.load(student, engine=engine, batch_size=settings.width) as reasoner:
         answer = reasoner.solve(question, settings)
     if as_json:
         typer.echo(json.dumps(to_row(answer)))

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, overload
 
-from pad_ray.decode.precision import multiplies_bf16
 from pad_ray.errors import StudentError, UsageError
 from pad_ray.recipe import EngineName
 from pad_ray.storage import resolve_uri
@@ -52,7 +51,7 @@ def load_engine(
     this student, and for what is no student.
     """
     check_engine(engine)
-    chosen = fitting_engine(student_dir) if engine == "auto" else engine
+    chosen = fitting_engine(student_dir, batch_size) if engine == "auto" else engine
     if chosen == "llama_cpp":
         from pad_ray.decode.llama_cpp_engine import LlamaCppEngine
 
@@ -74,19 +73,18 @@ def check_engine(engine: str) -> None:
         raise UsageError(f"engine: {engine!r} is not {', '.join(ENGINES)} or auto.")
 
 
-def fitting_engine(student_dir: str | Path) -> EngineName:
-    """The engine that suits this machine and student: llama_cpp on a CPU where transformers would compute in fp32.
+def fitting_engine(student_dir: str | Path, batch_size: int) -> EngineName:
+    """The engine that suits machine, student and load: llama_cpp where a CPU decodes one prompt at a time.
 
-    On GPUs, and on CPUs that multiply bfloat16 matrices, transformers is at least as fast with several prompts at a
-    time. vllm is never chosen by itself: it installs gigabytes and takes a whole GPU. Raises StudentError for what is
-    no student.
+    There it is the faster one; with several prompts at a time, and on GPUs, transformers is. vllm is never chosen by
+    itself: it installs gigabytes and takes a whole GPU. Raises StudentError for what is no student.
     """
     import torch
 
     from pad_ray.decode.llama_cpp_engine import has_llama_cpp
     from pad_ray.students.gguf_export import unfit
 
-    if torch.cuda.is_available() or multiplies_bf16("cpu") or not has_llama_cpp():
+    if batch_size > 1 or torch.cuda.is_available() or not has_llama_cpp():
         return "transformers"
     return "transformers" if unfit(student_dir, *load_tokenizer(str(student_dir))) else "llama_cpp"
 
