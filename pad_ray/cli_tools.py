@@ -112,7 +112,10 @@ def export(
     out: Annotated[Path, typer.Option(help="The file to write.")],
     kind: Annotated[str, typer.Option("--type", help="Weights: f16, q8_0 (half as large), bf16 or f32.")] = "f16",
 ) -> None:
-    """Write a Llama student as a GGUF file, for llama.cpp and what is built on it."""
+    """Write a Llama student as a GGUF file.
+
+    llama.cpp reads it, and what is built on that.
+    """
     from pad_ray.flow.cluster import settle_environment
     from pad_ray.students import local_student
     from pad_ray.students.gguf_export import export_gguf

@@ -75,9 +75,9 @@ class Reasoner:
 
         folder = local_student(str(student), say=partial(print, file=sys.stderr), key="student")
         thought = student_thought(folder)
-        engine = load_engine(folder, engine, batch_size=batch_size)
+        loaded = load_engine(folder, engine, batch_size=batch_size)
         box = Sandbox(level=sandbox, timeout_s=timeout_s).__enter__()
-        return cls(engine, box, thought, partial(load_scorer, engine=engine))
+        return cls(loaded, box, thought, partial(load_scorer, engine=loaded))
 
     def solve(
         self,

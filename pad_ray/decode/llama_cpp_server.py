@@ -30,4 +30,5 @@ def serve(path: str, slots: int, context: int, threads: int, socket: str) -> Non
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5])
+    _, file, *sizes, place = sys.argv
+    serve(file, int(sizes[0]), int(sizes[1]), int(sizes[2]), place)

@@ -112,8 +112,7 @@ def _start(student_dir: str, batch_size: int) -> Any:
             "engine vllm needs a GPU, and the cluster has none now.",
             hint="Start a node with a GPU, or use engine transformers or llama_cpp.",
         )
-    actor = ray.remote(num_gpus=1, runtime_env=environment())(VllmActor).remote(
-        str(Path(student_dir).absolute()), batch_size
-    )
+    kind = ray.remote(num_gpus=1, runtime_env=environment())(VllmActor)
+    actor: Any = kind.remote(str(Path(student_dir).absolute()), batch_size)
     ray.get(actor.__ray_ready__.remote())
     return actor

@@ -173,7 +173,12 @@ def _tensors(model: Any) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
         for part, heads in ((".q_proj.", config.num_attention_heads), (".k_proj.", config.num_key_value_heads)):
             if part in key:
                 tensor = _neighbouring(tensor, heads)
-        yield names.get_name(key, try_suffixes=(".weight", ".bias")), tensor
+        name = names.get_name(key, try_suffixes=(".weight", ".bias"))
+        if name is None:
+            raise StudentError(
+                f"student: GGUF has no name for its weights {key}.", hint="Engine transformers decodes it."
+            )
+        yield name, tensor
     if config.rope_parameters["rope_type"] == "llama3":
         frequencies = model.model.rotary_emb.inv_freq
         steps = torch.arange(0, config.head_dim, 2) / config.head_dim
