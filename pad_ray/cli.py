@@ -185,10 +185,10 @@ def evaluate(
     if not problems or not out:
         raise UsageError("evaluate --student also needs --problems and --out.")
     from pad_ray.flow.progress import Reporter
+    from pad_ray.flow.standalone import evaluate_student, measuring_engine
 
+    measured_by = measuring_engine(engine)
     with Reporter() as reporter, connected():
-        from pad_ray.flow.standalone import evaluate_student
-
         summary = evaluate_student(
             student,
             problems,
@@ -198,7 +198,7 @@ def evaluate(
             limit=limit,
             seed=seed,
             rounded=rounded,
-            engine=engine,
+            engine=measured_by,
             reporter=reporter,
         )
     typer.echo(json.dumps(summary) if as_json else evaluation_lines(summary, out))

@@ -36,8 +36,8 @@ def decoding(decode: str, samples: int) -> Decode:
         ) from None
 
 
-def _measured_by(engine: str) -> EngineName:
-    """Raises UsageError for what is no engine; `auto` is none, or a figure would depend on the machine."""
+def measuring_engine(engine: str) -> EngineName:
+    """What `--engine` says. Raises UsageError; for `auto` too, or figures would depend on the machine."""
     try:
         return Evaluate.model_validate({"engine": engine}).engine
     except ValidationError as error:
@@ -54,7 +54,7 @@ def evaluate_student(
     limit: int | None,
     seed: int,
     rounded: bool = False,
-    engine: str = "transformers",
+    engine: EngineName = "transformers",
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Write summary.json and answers.jsonl into `out` and return the summary; Ray must be connected.
@@ -74,7 +74,7 @@ def evaluate_student(
         sandbox=SandboxSettings(),
         seed=seed,
         match="rounded" if rounded else "exact",
-        engine=_measured_by(engine),
+        engine=engine,
         limit=limit,
         student_name=student,
         problems_name=problems,
