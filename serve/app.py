@@ -1,7 +1,7 @@
 """The application as Ray Serve finds it: `serve run serve.app:build student=DIR`, or `import_path` in config.yaml."""
 
 import os
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ray.serve import Application
@@ -35,7 +35,9 @@ class Arguments(BaseModel):
     threads: int | None = Field(default=None, ge=1)
     """Torch threads of each Model on a CPU; default: every core, which suits one Model per machine."""
     gpus: float = Field(default=0, ge=0)
-    """GPUs of each Model."""
+    """GPUs of each Model; with engine vllm its actor takes one by itself."""
+    engine: Literal["auto", "transformers", "llama_cpp", "vllm"] = "auto"
+    """What decodes the students; auto: what suits the machine."""
     access_log: str = ""
     """File to which each Ingress appends a JSON line per request; empty: standard output of the replica."""
     log_questions: bool = False
@@ -55,7 +57,7 @@ def build(arguments: Arguments) -> Application:
     students = {arguments.name or arguments.student: arguments.student} | arguments.students
     settings = arguments.model_dump(include={"capacity", "access_log", "log_questions"})
     return Ingress.bind(
-        model.bind(students, arguments.threads, executor),
+        model.bind(students, arguments.threads, arguments.engine, executor),
         executor,
         tuple(students),
         settings | {"token": os.environ.get(TOKEN_VARIABLE, "")},

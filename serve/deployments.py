@@ -62,11 +62,14 @@ class Student:
 class Model:
     """Students that write programs; whatever waits when it gets free is decoded together, a batch per student."""
 
-    def __init__(self, students: Mapping[str, str], threads: int | None, executor: DeploymentHandle) -> None:
+    def __init__(
+        self, students: Mapping[str, str], threads: int | None, engine: str, executor: DeploymentHandle
+    ) -> None:
         """`students`: folders by name, the usual one first. That one is loaded before Ray calls this replica ready."""
         stay_local()
         os.nice(NICENESS)
-        self._folders, self._threads, self._executor = students, threads or os.cpu_count(), executor
+        self._folders, self._threads, self._engine = students, threads or os.cpu_count(), engine
+        self._executor = executor
         # Torch's threads belong to the process, and two students at once would only slow each other down.
         self._turn = Lock()
         self._searches = ThreadPoolExecutor(2 * BATCH, "search")
@@ -76,7 +79,8 @@ class Model:
         self._ready = {self._usual: self._load(students[self._usual])}
 
     def _load(self, folder: str) -> Student:
-        student = Student(load_engine(folder, batch_size=BATCH, threads=self._threads), student_thought(folder))
+        engine = load_engine(folder, self._engine, batch_size=BATCH, threads=self._threads)
+        student = Student(engine, student_thought(folder))
         # The first call allocates much; better now than in a request.
         warm_up = Ask("What is 1 + 1?", decode_settings("greedy", 1, max_tokens=2))
         write(student.engine, student.thought, [warm_up])

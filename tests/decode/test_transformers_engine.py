@@ -9,7 +9,8 @@ import pytest
 from tiny_student import make_tiny_student
 
 from pad_ray.decode import transformers_engine
-from pad_ray.decode.transformers_engine import TransformersEngine, prompt_ids
+from pad_ray.decode.student_engine import prompt_ids
+from pad_ray.decode.transformers_engine import TransformersEngine
 from pad_ray.errors import StudentError
 from pad_ray.records import Message
 
