@@ -1,9 +1,13 @@
-"""The playground in a real browser: Debian's Chromium, without a screen."""
+"""The playground in a real browser: Debian's Chromium, without a screen.
+
+With PLAYGROUND_PICTURES=docs its pictures are those of the README.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import AsyncGenerator, Iterator
@@ -163,12 +167,12 @@ def test_nothing_is_wider_than_the_screen(page: Any, width: int) -> None:
 
 
 def test_it_is_light_or_dark_as_the_reader_wishes(page: Any, tmp_path: Path) -> None:
-    grounds = []
+    grounds, pictures = [], Path(os.environ.get("PLAYGROUND_PICTURES", tmp_path))
     ask(page, "A box holds 3 rows of 4 eggs. How many eggs?", samples="8")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-        page.screenshot(path=tmp_path / f"playground-{scheme}.png", full_page=True)
+        page.screenshot(path=pictures / f"playground-{scheme}.png", full_page=True)
     light, dark = (sum(int(part) for part in ground[4:-1].split(",")) for ground in grounds)
     assert light > 600 and dark < 150
 
