@@ -5,18 +5,17 @@ A prompt is read as the student learned to read it, and what it wrote becomes a 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pad_ray.decode.chat import chat_prompt, is_chatting, render
-from pad_ray.decode.engine import Completion
+from pad_ray.decode.engine import Completion, Engine
 from pad_ray.records import Message
 
 
-class StudentEngine(ABC):
+class StudentEngine(Engine):
     """The engine of one student's folder, with its tokenizer and the chat that it was trained in, if any."""
 
     device: str
@@ -29,20 +28,6 @@ class StudentEngine(ABC):
         """Prompts that are decoded together."""
         self.learned_chat = self.wraps = is_chatting(self.student_dir)
         self._tokenizer = tokenizer
-
-    @abstractmethod
-    def generate(
-        self,
-        prompts: Sequence[str],
-        *,
-        max_tokens: int,
-        temperature: float,
-        seed: int | Sequence[int],
-        stop: str = "",
-        written: Sequence[Sequence[int]] = (),
-        wanted: Callable[[int], bool] | None = None,
-    ) -> list[Completion]:
-        """See `Engine.generate`."""
 
     @property
     def chats(self) -> bool:

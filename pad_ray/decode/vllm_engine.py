@@ -58,7 +58,7 @@ class VllmEngine(StudentEngine):
         written: Sequence[Sequence[int]] = (),
         wanted: Callable[[int], bool] | None = None,
     ) -> list[Completion]:
-        """See `Engine.generate`; what is begun is completed, `wanted` or not. Raises RayError where the actor has ended."""
+        """See `Engine.generate`; whatever was begun is completed. Raises RayError where the actor has ended."""
         import ray
 
         seeds = [int(draw() * SEEDS) for draw in draws(seed, len(prompts))]
