@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ray.serve import Application
 
-from serve.deployments import BATCH, QUEUE, Executor, Model
+from serve.deployments import ONGOING, QUEUE, Executor, Model
 from serve.ingress import Ingress
 from serve.schema import TOKEN_VARIABLE
 
@@ -28,7 +28,7 @@ class Arguments(BaseModel):
     """The level below which no program runs."""
     timeout_s: float = Field(default=1.0, gt=0, le=60)
     """Limit on one program, in seconds."""
-    capacity: int = Field(default=2 * BATCH, ge=1, le=QUEUE)
+    capacity: int = Field(default=ONGOING, ge=1, le=QUEUE)
     """Programs that one Ingress lets in at a time; what comes beyond is turned away at once, with 503. By default two
     batches of a Model, the one it decodes and the one that waits for it: so nobody waits longer than for two. With
     several Models, as many times that."""

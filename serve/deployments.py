@@ -26,12 +26,16 @@ from pad_ray.outcomes import Outcome
 from pad_ray.reasoner import decode_settings, student_thought
 from pad_ray.sandbox import Execution, Sandbox
 from serve.calls import execute
-from serve.errands import Errand, Searching, Shared, errand
+from serve.errands import Attended, Errand, errand
 from serve.loopback import stay_local
+from serve.merging import Merging
 from serve.replies import Unavailable
 from serve.watching import SANDBOX_FAILED
 
 BATCH = 32
+"""Programs that are decoded together."""
+ONGOING = 2 * BATCH
+"""Calls that a replica works on at once: one batch is decoded, another one gathers."""
 STUDENTS_IN_MEMORY = 2
 """Of several students, how many one Model keeps loaded; the one not asked for longest leaves for another."""
 QUEUE = 1024
@@ -53,14 +57,14 @@ class Student:
 
 @ray_serve.deployment(
     num_replicas=1,
-    max_ongoing_requests=2 * BATCH,
+    max_ongoing_requests=ONGOING,
     max_queued_requests=QUEUE,
     max_constructor_retry_count=2,
     graceful_shutdown_timeout_s=60,
     ray_actor_options={"num_cpus": 1},
 )
 class Model:
-    """Students that write programs; whatever waits when it gets free is decoded together, a batch per student."""
+    """Students that write programs; whatever waits when one gets free is decoded together."""
 
     def __init__(
         self, students: Mapping[str, str], threads: int | None, engine: str, executor: DeploymentHandle
@@ -72,7 +76,7 @@ class Model:
         self._executor = executor
         # Torch's threads belong to the process, and two students at once would only slow each other down.
         self._turn = Lock()
-        self._searches = ThreadPoolExecutor(2 * BATCH, "search")
+        self._hands = ThreadPoolExecutor(ONGOING, "ask")
         for folder in students.values():
             student_thought(folder)
         self._usual = next(iter(students))
@@ -80,7 +84,7 @@ class Model:
 
     def _load(self, folder: str) -> Student:
         engine = load_engine(folder, self._engine, batch_size=BATCH, threads=self._threads)
-        student = Student(engine, student_thought(folder))
+        student = Student(Merging(engine, BATCH, self._turn), student_thought(folder))
         # The first call allocates much; better now than in a request.
         warm_up = Ask("What is 1 + 1?", decode_settings("greedy", 1, max_tokens=2))
         write(student.engine, student.thought, [warm_up])
@@ -91,12 +95,7 @@ class Model:
         """The student of this name, loaded when it is first asked for."""
         if name in self._ready:
             return self._ready.pop(name)
-
-        def load() -> Student:
-            with self._turn:
-                return self._load(self._folders[name])
-
-        return await asyncio.to_thread(load)
+        return await asyncio.to_thread(self._load, self._folders[name])
 
     async def _asked(self) -> Student:
         """The student that the request names."""
@@ -105,29 +104,18 @@ class Model:
 
     async def write(self, ask: Ask) -> list[Draft]:
         """The programs for a question."""
+        student = await self._asked()
         with errand(ask) as one:
-            return await self._write(one)  # pyright: ignore[reportCallIssue, reportArgumentType, reportReturnType]
+
+            def work() -> list[Draft]:
+                return write(student.engine, student.thought, [ask], wanted=lambda _: one.wanted)[0]
+
+            return await asyncio.get_running_loop().run_in_executor(self._hands, work)
 
     async def search(self, ask: Ask) -> Choice:
         """What beams or repairs come to, which write and execute by turns. Raises Unavailable if the sandbox fails."""
         with errand(ask) as one:
-            return await self._search(one)  # pyright: ignore[reportCallIssue, reportArgumentType, reportReturnType]
-
-    # No waiting for company: while one batch is decoded, the next one gathers by itself. Serve makes a batch for each
-    # student, and leaves out requests that were cancelled while they waited.
-    @ray_serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=0)
-    async def _write(self, errands: list[Errand]) -> list[list[Draft]]:
-        student = await self._asked()
-
-        def work() -> list[list[Draft]]:
-            engine, asks = Shared(student.engine, self._turn), [one.ask for one in errands]
-            return write(engine, student.thought, asks, wanted=lambda place: errands[place].wanted)
-
-        return await asyncio.to_thread(work)
-
-    @ray_serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=0)
-    async def _search(self, errands: list[Errand]) -> list[Choice]:
-        return await self._solve(errands)
+            return await self._solve(one)
 
     async def watch(self, ask: Ask) -> AsyncGenerator[Standing | Choice, None]:
         """The same search, where it stands after every step and at last what it comes to."""
@@ -135,7 +123,7 @@ class Model:
         loop = asyncio.get_running_loop()
         with errand(ask) as one:
             found = asyncio.ensure_future(
-                self._solve([one], lambda _, step: loop.call_soon_threadsafe(steps.put_nowait, step))
+                self._solve(one, lambda _, step: loop.call_soon_threadsafe(steps.put_nowait, step))
             )
             try:
                 while not found.done() or not steps.empty():
@@ -145,12 +133,12 @@ class Model:
                         yield upcoming.result()
                     else:
                         upcoming.cancel()
-                yield (await found)[0]
+                yield await found
             finally:
                 # Its thread sees by the errand that nobody waits.
                 found.cancel()
 
-    async def _solve(self, errands: Sequence[Errand], watch: Watch | None = None) -> list[Choice]:
+    async def _solve(self, one: Errand, watch: Watch | None = None) -> Choice:
         student, loop = await self._asked(), asyncio.get_running_loop()
 
         def run(programs: Sequence[str]) -> list[Execution]:
@@ -159,16 +147,15 @@ class Model:
                 raise Unavailable(SANDBOX_FAILED, 5)
             return ends
 
-        def work() -> list[Choice]:
-            engine = Searching(student.engine, self._turn, errands)
-            return solve(engine, run, student.thought, [one.ask for one in errands], watch=watch)
+        def work() -> Choice:
+            return solve(Attended(student.engine, one), run, student.thought, [one.ask], watch=watch)[0]
 
-        return await loop.run_in_executor(self._searches, work)
+        return await loop.run_in_executor(self._hands, work)
 
 
 @ray_serve.deployment(
     num_replicas=1,
-    max_ongoing_requests=2 * BATCH,
+    max_ongoing_requests=ONGOING,
     max_queued_requests=QUEUE,
     max_constructor_retry_count=2,
     graceful_shutdown_timeout_s=30,

@@ -1,11 +1,10 @@
-"""What a Model does for one caller, and whether the caller is still there; the engine that all callers share."""
+"""What a Model does for one caller, and whether the caller is still there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 from pad_ray.decode.answering import Ask
@@ -36,27 +35,14 @@ def errand(ask: Ask) -> Iterator[Errand]:
         one.wanted = False
 
 
-class Shared:
-    """An engine that several threads use in turn, a call at a time: a search gives way at each of its steps."""
+class Attended:
+    """An engine as long as somebody waits for what it is asked for; then a call raises Abandoned."""
 
-    def __init__(self, engine: Engine, turn: Lock) -> None:
-        self._engine, self._turn = engine, turn
-
-    def generate(self, prompts: Sequence[str], **settings: Any) -> list[Completion]:
-        """See `Engine.generate`."""
-        with self._turn:
-            return self._engine.generate(prompts, **settings)
-
-
-class Searching(Shared):
-    """The same for the questions of one search. Raises Abandoned when none of them is wanted any more."""
-
-    def __init__(self, engine: Engine, turn: Lock, errands: Sequence[Errand]) -> None:
-        super().__init__(engine, turn)
-        self._errands = errands
+    def __init__(self, engine: Engine, one: Errand) -> None:
+        self._engine, self._one = engine, one
 
     def generate(self, prompts: Sequence[str], **settings: Any) -> list[Completion]:
         """See `Engine.generate`."""
-        if not any(one.wanted for one in self._errands):
+        if not self._one.wanted:
             raise Abandoned
-        return super().generate(prompts, **settings)
+        return self._engine.generate(prompts, **settings)
