@@ -65,8 +65,10 @@ def execute(
 def ask(
     question: str,
     student: StudentDir,
-    decode: Annotated[str, typer.Option(help="greedy, vote, beam or repair.")] = "greedy",
-    samples: Annotated[int, typer.Option(min=1, help="Programs to vote, for vote.")] = 8,
+    decode: Annotated[
+        str | None, typer.Option(help="greedy, vote, beam or repair; default: greedy, with --samples vote.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Programs to vote; 8 if vote does not say.")] = None,
     engine: Engine = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -76,8 +78,11 @@ def ask(
     from pad_ray.reasoner import Reasoner
     from pad_ray.storage import to_row
 
+    kind = decode or ("vote" if samples else "greedy")
+    if samples and kind != "vote":
+        raise UsageError(f"--samples is for votes, and --decode says {kind}.", hint="Leave one of them out.")
     settle_environment()
-    settings = decoding(decode, samples)
+    settings = decoding(kind, samples or 8)
     with Reasoner.load(student, engine=engine, batch_size=settings.width) as reasoner:
         answer = reasoner.solve(question, settings)
     if as_json:
@@ -87,6 +92,9 @@ def ask(
     given = printable(answer.answer) if answer.answer is not None else "no answer"
     told = "the program ran; nobody knows here whether it is right" if answer.outcome == "ok" else answer.outcome
     typer.echo(f"\n{given}   ({told}, {answer.seconds:.2f} s)")
+    if sum(answer.votes.values()) > 1:
+        counts = ", ".join(f"{printable(value)} x{count}" for value, count in answer.votes.items())
+        typer.echo(f"values of the programs: {counts}")
 
 
 def compare(paths: list[str]) -> None:

@@ -76,7 +76,7 @@ class ChatBody(BaseModel):
     temperature: float | None = Field(default=None, ge=0, le=2)
     """For samples that vote; a single program is always the likeliest one."""
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
-    """The same question and seed get the same programs again."""
+    """The same question and seed get the same programs again, up to rounding where others are decoded beside them."""
     n: Literal[1] | None = None
     """One answer is given; `samples` is how many programs vote on it."""
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)

@@ -49,7 +49,7 @@ class _Settings(_Body):
     max_tokens: int = Field(default=256, ge=1, le=MAX_TOKENS)
     """Limit on one program, in tokens."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
-    """The same question and seed get the same programs again."""
+    """The same question and seed get the same programs again, up to rounding where others are decoded beside them."""
     model: str = Field(default="", max_length=MAX_NAME_CHARS)
     """Which student, of those that GET /v1/models lists; default: the first."""
 

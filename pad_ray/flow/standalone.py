@@ -30,9 +30,9 @@ def decoding(decode: str, samples: int) -> Decode:
     kind, repairs = ("greedy", REPAIRS) if decode == "repair" else (decode, 0)
     try:
         return Decode.model_validate({"kind": kind, "samples": samples if kind == "vote" else 1, "repairs": repairs})
-    except ValidationError as error:
+    except ValidationError:
         raise UsageError(
-            f"--decode: {decode!r} is not available ({error.errors()[0]['msg']}).",
+            f"--decode: {decode!r} is not available.",
             hint="Choose greedy, vote, beam or repair; `pad-ray decoders` takes every setting.",
         ) from None
 

@@ -98,6 +98,8 @@ def test_help_lists_every_command_and_debug_each_with_a_whole_sentence() -> None
         (["decoders", *DECODED, "--problems", "a/p.jsonl", "--problems", "b/p.jsonl"], "NAME=URI"),
         (["verifier", "--student", "x", "--problems", "p.jsonl"], "'x' is no folder with a student"),
         (["evaluate", *DECODED, "--problems", "p.jsonl", "--engine", "auto"], "--engine: 'auto' is not available"),
+        (["ask", "1 + 1?", "--student", "x", "--decode", "bem"], "--decode: 'bem' is not available"),
+        (["ask", "1 + 1?", "--student", "x", "--decode", "beam", "--samples", "4"], "--samples is for votes"),
         (["evaluate", "quick", "--engine", "vllm"], "--engine goes with --student. A run's recipe says it"),
         (["evaluate", "quick", "--rounded"], "--rounded goes with --student. A run's recipe says it"),
     ],
