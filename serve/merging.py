@@ -3,15 +3,25 @@
 Serve's own batching cannot do this. It closes a batch as soon as its time is up and lets closed batches wait, so that
 without a wait nearly every batch holds one call, and with one even an idle engine waits. Here calls are gathered at the
 engine itself, so that searches, which come back to it line by line, share it with everybody else.
+
+Who got an answer often asks again at once. Eight such clients would come in batches of one and seven by turns: the
+first to be back takes the engine alone, and all others wait for it. So an engine that gets free waits a moment for as
+many as there were just before; for a single client it never waits.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from threading import Condition, Lock
 
 from pad_ray.decode.engine import Completion, Engine
+
+QUIET_SECONDS = 0.05
+"""Without a call for so long, the engine waits for no others."""
+WAIT_SHARE = 0.2
+"""The longest wait, beside what the batch before it took."""
 
 
 @dataclass(eq=False, slots=True)
@@ -37,7 +47,12 @@ class Merging:
         self._engine, self._most, self._turn = engine, most, turn
         self._waiting: list[_Call] = []
         self._busy = False
-        self._free = Condition()
+        self._crowd = 0
+        """Prompts of the last batch and of what waited beside it."""
+        self._took = 0.0
+        """Seconds of the last batch."""
+        lock = Lock()
+        self._free, self._arrived = Condition(lock), Condition(lock)
 
     def generate(
         self,
@@ -59,22 +74,37 @@ class Merging:
         call = _Call((max_tokens, temperature, stop), prompts, seed, before, wanted or (lambda _: True))
         with self._free:
             self._waiting.append(call)
+            self._arrived.notify()
         while True:
             with self._free:
                 self._free.wait_for(lambda: call.ended or not self._busy)
                 if call.ended:
                     break
                 self._busy = True
+                self._gather()
                 calls = self._next()
+            started = time.monotonic()
             try:
                 self._work(calls)
             finally:
                 with self._free:
-                    self._busy = False
+                    self._busy, self._took = False, time.monotonic() - started
+                    self._crowd = min(self._rows(calls) + self._rows(self._waiting), self._most)
                     self._free.notify_all()
         if call.error:
             raise call.error
         return call.completions
+
+    def _gather(self) -> None:
+        """Wait for those who were there just before, as long as some still come."""
+        end = time.monotonic() + self._took * WAIT_SHARE
+        while (rows := self._rows(self._waiting)) < self._crowd:
+            self._arrived.wait(max(0.0, min(QUIET_SECONDS, end - time.monotonic())))
+            if self._rows(self._waiting) == rows:
+                break
+
+    def _rows(self, calls: Sequence[_Call]) -> int:
+        return sum(len(call.prompts) for call in calls)
 
     def _next(self) -> list[_Call]:
         """Whoever waits longest, and what may go with it."""

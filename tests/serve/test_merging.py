@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+import serve.merging as merging_module
 from pad_ray.decode.engine import Completion
 from serve.merging import Merging
 
@@ -127,3 +128,38 @@ def test_the_error_of_one_is_not_that_of_the_others() -> None:
 def test_a_sample_may_not_depend_on_who_else_calls() -> None:
     with pytest.raises(ValueError, match="one per prompt"):
         Merging(Slow(), 8, threading.Lock()).generate(["a"], max_tokens=9, temperature=0.7, seed=3)
+
+
+def test_clients_that_ask_again_and_again_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So long that the test would not end if it ever came to that.
+    monkeypatch.setattr(merging_module, "QUIET_SECONDS", 1000.0)
+    monkeypatch.setattr(merging_module, "WAIT_SHARE", 1e9)
+    engine = Slow()
+    merging = Merging(engine, 8, threading.Lock())
+    barrier = threading.Barrier(3)
+
+    def client(name: str) -> None:
+        barrier.wait()
+        for _ in range(4):
+            merging.generate([name], max_tokens=1, temperature=0.0, seed=0)
+
+    threads = [threading.Thread(target=client, args=(name,), daemon=True) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    engine.begun.acquire()
+    while len(merging._waiting) < 2:
+        pass
+    for _ in range(3):
+        engine.go_on.release()
+        engine.begun.acquire()
+    assert [len(batch) for batch in engine.batches] == [1, 3, 3, 3]
+
+
+def test_a_single_client_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging_module, "QUIET_SECONDS", 1000.0)
+    monkeypatch.setattr(merging_module, "WAIT_SHARE", 1e9)
+    engine = Slow()
+    merging = Merging(engine, 8, threading.Lock())
+    for _ in range(3):
+        engine.go_on.release()
+        merging.generate(["a"], max_tokens=1, temperature=0.0, seed=0)
