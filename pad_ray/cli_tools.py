@@ -75,9 +75,10 @@ def ask(
     """Ask a student; see the answer and the program behind it."""
     from pad_ray.flow.cluster import settle_environment
     from pad_ray.flow.standalone import decoding
-    from pad_ray.reasoner import Reasoner
+    from pad_ray.reasoner import Reasoner, check_questions
     from pad_ray.storage import to_row
 
+    check_questions([question])
     kind = decode or ("vote" if samples else "greedy")
     if samples and kind != "vote":
         raise UsageError(f"--samples is for votes, and --decode says {kind}.", hint="Leave one of them out.")
@@ -91,7 +92,9 @@ def ask(
     typer.echo(printable(answer.program.rstrip()) or "(no program)")
     given = printable(answer.answer) if answer.answer is not None else "no answer"
     told = "the program ran; nobody knows here whether it is right" if answer.outcome == "ok" else answer.outcome
-    typer.echo(f"\n{given}   ({told}, {answer.seconds:.2f} s)")
+    typer.echo(f"\n{given}   ({told}, {answer.seconds:.2f} s with {reasoner.engine_name})")
+    if answer.detail:
+        typer.echo(printable(answer.detail))
     if sum(answer.votes.values()) > 1:
         counts = ", ".join(f"{printable(value)} x{count}" for value, count in answer.votes.items())
         typer.echo(f"values of the programs: {counts}")

@@ -47,11 +47,14 @@ class Reasoner:
         box: Sandbox,
         thought: ModuleType,
         scorer: Callable[[Decode], Scorer | None] = lambda _: None,
+        engine_name: str = "",
     ) -> None:
         """From parts; `load` is the usual way. The sandbox must be open and is closed with the Reasoner.
 
         `scorer` loads what beams are scored with; it is asked once for every kind.
         """
+        self.engine_name = engine_name
+        """What decodes, by the name one chooses it with; two engines may write different programs."""
         self._engine, self._box, self._thought, self._load_scorer = engine, box, thought, scorer
         self._scorers: dict[str | None, Scorer | None] = {}
 
@@ -77,7 +80,7 @@ class Reasoner:
         thought = student_thought(folder)
         loaded = load_engine(folder, engine, batch_size=batch_size)
         box = Sandbox(level=sandbox, timeout_s=timeout_s).__enter__()
-        return cls(loaded, box, thought, partial(load_scorer, engine=loaded))
+        return cls(loaded, box, thought, partial(load_scorer, engine=loaded), loaded.name)
 
     def solve(
         self,
@@ -111,9 +114,7 @@ class Reasoner:
         """Answer questions together, in order. `seconds` of each answer is the time all of them took."""
         started = time.monotonic()
         settings = decode if isinstance(decode, Decode) else decode_settings(decode, samples, max_tokens, temperature)
-        for question in questions:
-            if not question.strip():
-                raise UsageError("question: it is empty.")
+        check_questions(questions)
         if settings.scorer not in self._scorers:
             self._scorers[settings.scorer] = self._load_scorer(settings)
         choices = solve(
@@ -138,6 +139,12 @@ class Reasoner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def check_questions(questions: Sequence[str]) -> None:
+    """Raises UsageError for an empty one."""
+    if not all(question.strip() for question in questions):
+        raise UsageError("question: it is empty.")
 
 
 def decode_settings(

@@ -72,6 +72,10 @@ class Curate(Section):
     """Drop longer programs."""
 
 
+REPAIRS = 2
+"""Turns that `repair` means where no number is said."""
+
+
 class Decode(Section):
     """How the reasoner answers."""
 

@@ -234,6 +234,8 @@ class Answer:
     """Tokens generated."""
     seconds: float = 0.0
     """Time from question to answer."""
+    detail: str = ""
+    """What the interpreter said of the program, where it gave no value."""
 
 
 def sample_id(problem_id: str, thought: str, round_: int, k: int) -> str:

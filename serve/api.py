@@ -45,7 +45,7 @@ class Backend(Protocol):
         ...
 
     async def health(self) -> dict[str, Any]:
-        """`sandbox` of a working service, with its level. Raises Unavailable."""
+        """`sandbox` of a working service, with its level, and `engine`. Raises Unavailable."""
         ...
 
     async def metrics(self) -> str:

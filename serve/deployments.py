@@ -51,6 +51,8 @@ class Student:
 
     engine: Engine
     """What generates its programs."""
+    engine_name: str
+    """What that is called, where one chooses."""
     thought: ModuleType
     """The form of reasoning it was trained in."""
 
@@ -81,10 +83,11 @@ class Model:
             student_thought(folder)
         self._usual = next(iter(students))
         self._ready = {self._usual: self._load(students[self._usual])}
+        self._engine_name = self._ready[self._usual].engine_name
 
     def _load(self, folder: str) -> Student:
         engine = load_engine(folder, self._engine, batch_size=BATCH, threads=self._threads)
-        student = Student(Merging(engine, BATCH, self._turn), student_thought(folder))
+        student = Student(Merging(engine, BATCH, self._turn), engine.name, student_thought(folder))
         # The first call allocates much; better now than in a request.
         warm_up = Ask("What is 1 + 1?", decode_settings("greedy", 1, max_tokens=2))
         write(student.engine, student.thought, [warm_up])
@@ -101,6 +104,10 @@ class Model:
         """The student that the request names."""
         name = ray_serve.get_multiplexed_model_id() or self._usual
         return await self._student(name)  # pyright: ignore[reportCallIssue]  Ray's types forget methods
+
+    async def engine(self) -> str:
+        """What decodes the usual student."""
+        return self._engine_name
 
     async def write(self, ask: Ask) -> list[Draft]:
         """The programs for a question."""

@@ -54,6 +54,7 @@ class Ingress:
         self._settings = settings
         self._admission = Admission(settings["capacity"])
         self._measures, self._log = Measures(), AccessLog(settings["access_log"])
+        self._engine = ""
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return make_api(self, self._settings["token"], self._settings["log_questions"])
@@ -107,7 +108,10 @@ class Ingress:
     async def health(self) -> dict[str, Any]:
         """See `Backend.health`."""
         try:
-            return {"sandbox": await asyncio.wait_for(self._executor.report.remote(), HEALTH_SECONDS)}
+            sandbox = await asyncio.wait_for(self._executor.report.remote(), HEALTH_SECONDS)
+            # Once is enough, and a busy Model would let a health check wait.
+            self._engine = self._engine or await asyncio.wait_for(self._model.engine.remote(), HEALTH_SECONDS)
+            return {"sandbox": sandbox, "engine": self._engine}
         except (TimeoutError, BackPressureError, *GONE) as gone:
             raise Unavailable("The sandbox does not answer.", 5) from gone
 

@@ -123,6 +123,7 @@ def answer_of(choice: Choice, seconds: float) -> Answer:
         answer=choice.answer,
         outcome=choice.execution.outcome,
         program=choice.draft.program,
+        detail="" if choice.answer else choice.execution.detail,
         steps=steps(choice.draft.program, ending),
         votes=choice.votes,
         tokens=choice.tokens,
