@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Lock
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -76,8 +76,9 @@ class Model:
         os.nice(NICENESS)
         self._folders, self._threads, self._engine = students, threads or os.cpu_count(), engine
         self._executor = executor
-        # Torch's threads belong to the process, and two students at once would only slow each other down.
-        self._turn = Lock()
+        # One thread for all students: two at once would slow each other down, and every thread that computes brings
+        # helpers of its own, which go to sleep between any two steps as soon as they are more than the cores.
+        self._desk = ThreadPoolExecutor(1, "engine")
         self._hands = ThreadPoolExecutor(ONGOING, "ask")
         for folder in students.values():
             student_thought(folder)
@@ -86,8 +87,9 @@ class Model:
         self._engine_name = self._ready[self._usual].engine_name
 
     def _load(self, folder: str) -> Student:
-        engine = load_engine(folder, self._engine, batch_size=BATCH, threads=self._threads)
-        student = Student(Merging(engine, BATCH, self._turn), engine.name, student_thought(folder))
+        load = partial(load_engine, folder, self._engine, batch_size=BATCH, threads=self._threads)
+        engine = self._desk.submit(load).result()
+        student = Student(Merging(engine, BATCH, self._desk), engine.name, student_thought(folder))
         # The first call allocates much; better now than in a request.
         warm_up = Ask("What is 1 + 1?", decode_settings("greedy", 1, max_tokens=2))
         write(student.engine, student.thought, [warm_up])
