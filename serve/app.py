@@ -4,8 +4,9 @@ import os
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from ray.serve import Application
+from ray.serve import Application, Deployment
 
+from pad_ray.flow.placement import Role, here
 from serve.deployments import Executor, Model
 from serve.ingress import Ingress
 from serve.schema import TOKEN_VARIABLE
@@ -47,13 +48,20 @@ class Arguments(BaseModel):
 
 
 def build(arguments: Arguments) -> Application:
-    """Compose the deployments. The bearer token is read here, from PAD_RAY_SERVE_TOKEN, and nowhere else."""
-    model = Model.options(ray_actor_options={"num_cpus": 1, "num_gpus": arguments.gpus})
+    """Compose the deployments, each on nodes that are for it.
+
+    The bearer token is read from PAD_RAY_SERVE_TOKEN, here and where an Ingress starts, and nowhere else.
+    """
     students = {arguments.name or arguments.student: arguments.student} | arguments.students
     settings = arguments.model_dump(include={"capacity", "access_log", "log_questions"})
-    return Ingress.bind(
-        model.bind(students, arguments.threads),
-        Executor.bind(arguments.sandbox, arguments.timeout_s),
+    return _on(Ingress, "serve").bind(
+        _on(Model, "serve", num_gpus=arguments.gpus).bind(students, arguments.threads),
+        _on(Executor, "sandbox").bind(arguments.sandbox, arguments.timeout_s),
         tuple(students),
         settings | {"token": os.environ.get(TOKEN_VARIABLE, "")},
     )
+
+
+def _on(deployment: Deployment, role: Role, **more: float) -> Deployment:
+    options = {**(deployment.ray_actor_options or {}), **here().place(role), **more}
+    return deployment.options(ray_actor_options=options)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pad_ray.errors import PadRayError, UsageError
 from pad_ray.flow.cluster import connect
+from pad_ray.flow.placement import here
 from pad_ray.reasoner import student_thought
 from pad_ray.students import local_student
 from serve.schema import TOKEN_VARIABLE
@@ -52,13 +53,12 @@ def run_service(*students: str, host: str = "127.0.0.1", port: int = 8000, acces
 @contextmanager
 def _application(students: dict[str, str], host: str, port: int, access_log: str) -> Iterator[None]:
     """The application, running within the block. `students`: folders by name."""
-    import ray
     from ray import serve as ray_serve
 
     from serve.app import Arguments, build
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
+    gpus = min(here().gpus("serve"), 1)
     ray_serve.start(http_options={"host": host, "port": port})
     try:
         (name, folder), *others = students.items()

@@ -26,6 +26,7 @@ from pad_ray.evaluate.asking import asking
 from pad_ray.evaluate.folder import read_json, write_answers
 from pad_ray.evaluate.metrics import GradedAnswer, summarise
 from pad_ray.flow.cluster import plain_errors
+from pad_ray.flow.placement import here
 from pad_ray.recipe import Decode, Match, Prompt, SandboxSettings
 from pad_ray.records import Example, Problem
 from pad_ray.sandbox import Sandbox
@@ -123,8 +124,11 @@ def evaluate_all(jobs: Sequence[EvaluateJob]) -> Iterator[Step]:
     import ray
 
     yield Step(pending[0][0], 0, len(pending[0][1]))
-    gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
-    task = ray.remote(num_cpus=1, num_gpus=gpus)(_evaluate_here).options(num_returns="streaming")
+    cluster = here()
+    gpus = min(cluster.gpus(), 1)
+    task = ray.remote(num_cpus=1, num_gpus=gpus, **cluster.place_model(gpus))(_evaluate_here).options(
+        num_returns="streaming"
+    )
     stream: Any = task.remote(pending)
     with plain_errors():
         for item in stream:

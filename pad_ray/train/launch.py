@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pad_ray.errors import TrainError
+from pad_ray.flow.placement import here
 from pad_ray.recipe_refine import Preference
 from pad_ray.recipe_student import Lora
 from pad_ray.recipe_train import Train
@@ -98,7 +99,7 @@ def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = N
             hint="Leave it out, or train on a cluster with GPUs.",
         )
     # The process ends with the task, and takes the memory of torch and the model with it.
-    start = ray.remote(num_cpus=1, max_calls=1, max_retries=0)(run_training)
+    start = ray.remote(num_cpus=1, max_calls=1, max_retries=0, **here().place("train"))(run_training)
     running = start.remote(job, gpu)
     metrics = storage.path(job.checkpoint) / "metrics.jsonl"
     seen: TrainProgress | None = None
@@ -145,10 +146,8 @@ def steps_done(storage: Storage, checkpoint: str) -> int:
 
 
 def _use_gpu(settings: Train) -> bool:
-    import ray
-
     if settings.use_gpu == "auto":
-        return ray.cluster_resources().get("GPU", 0) >= settings.least_workers
+        return here().gpus() >= settings.least_workers
     return settings.use_gpu
 
 
@@ -175,7 +174,9 @@ def run_training(job: TrainJob, gpu: bool) -> Any:
     trainer = TorchTrainer(
         train_loop,
         train_loop_config={"job": job},
-        scaling_config=ScalingConfig(num_workers=0 if local else workers, use_gpu=gpu),
+        scaling_config=ScalingConfig(
+            num_workers=0 if local else workers, use_gpu=gpu, resources_per_worker=_each_worker(gpu)
+        ),
         torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
         run_config=RunConfig(
             name="ray",
@@ -188,6 +189,11 @@ def run_training(job: TrainJob, gpu: bool) -> Any:
         ),
     )
     return trainer.fit().return_value
+
+
+def _each_worker(gpu: bool) -> dict[str, float]:
+    """What a training worker asks of Ray."""
+    return {"GPU" if gpu else "CPU": 1, **here().place("train").get("resources", {})}
 
 
 def _cause(error: Exception) -> Exception:
