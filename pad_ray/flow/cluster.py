@@ -45,7 +45,6 @@ def quiet_environment() -> dict[str, str]:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        "AWS_EC2_METADATA_DISABLED": "true",
     }
 
 
@@ -58,6 +57,7 @@ def private_environment() -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(24),
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # despite its name: a local cluster binds to 127.0.0.1 only
+        "AWS_EC2_METADATA_DISABLED": "true",  # else S3 waits for it; nodes of a cluster get their role's rights from it
     }
 
 
