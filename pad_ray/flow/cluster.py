@@ -97,7 +97,7 @@ def connect(stages: Sequence[Needs] = ({"serve": 3, "sandbox": 1},)) -> Iterator
         Path(folder, OWNER).write_text(json.dumps(owner()))
         _init(
             address="local",
-            num_cpus=max(os.cpu_count() or 1, *(sum(needs.values()) + SPARE_CPUS for needs in stages)),
+            num_cpus=max([os.cpu_count() or 1, *(sum(needs.values()) + SPARE_CPUS for needs in stages)]),
             include_dashboard=False,
             _temp_dir=folder,
         )

@@ -39,6 +39,16 @@ def pad_ray(environment: dict[str, str], *arguments: str) -> subprocess.Complete
     return subprocess.run(command, env=environment, capture_output=True, text=True, cwd=REPO, timeout=280)
 
 
+def when_it_answers(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same with a head that has only just been started."""
+    give_up = time.monotonic() + 120
+    while True:
+        result = pad_ray(environment, *arguments)
+        if "no Ray dashboard answers" not in result.stderr or time.monotonic() > give_up:
+            return result
+        time.sleep(1)
+
+
 def manifest(run: Path) -> dict[str, Any]:
     return json.loads((run / "manifest.json").read_text())
 
@@ -59,7 +69,7 @@ def test_a_job_is_followed_stopped_and_submitted_again(head: dict[str, str], tmp
     run = tmp_path / "run"
     words = ["submit", "quick", *SMALL, "--run-dir", str(run)]
 
-    detached = pad_ray(head, *words, "--detach")
+    detached = when_it_answers(head, *words, "--detach")
     assert detached.returncode == 0, detached.stderr
     job = detached.stdout.strip()
     wait_for_verdicts(run)
