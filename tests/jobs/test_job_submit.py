@@ -84,7 +84,7 @@ def test_a_job_is_followed_stopped_and_submitted_again(head: dict[str, str], tmp
     assert "round 0" in followed.stdout and f"done; the run is in {run}" in followed.stderr
     assert manifest(run)["state"] == "done"
     judged = next(stage for stage in manifest(run)["stages"] if stage["stage"] == "judge")
-    assert judged["new"] + judged["reused"] == 40  # a stage that was done before the stop is not touched again
+    assert judged["reused"] and not judged["new"]  # what was done before the stop is not done again
 
     # The same folder with another recipe: the job's own exit code comes back.
     other = pad_ray(head, *words[:2], "seed=2", *words[2:])
