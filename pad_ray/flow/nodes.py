@@ -98,6 +98,8 @@ def look() -> tuple[list[Node], list[Check]]:
     silent: list[Check] = []
     for node, actor, looked in sent:
         name = str(node["NodeManagerAddress"])
+        if [other["NodeManagerAddress"] for other in living].count(name) > 1:
+            name = f"{name}/{node['NodeID'][:6]}"
         try:
             facts = ray.get(looked, timeout=max(1.0, give_up - time.monotonic()))
             ahead, doubt = _ahead(lambda actor=actor: ray.get(actor.now.remote(), timeout=10))

@@ -27,6 +27,8 @@ from pad_ray.train.tracking import check_tracking
 
 POLL_S = 0.5
 """Seconds between looks at a running training."""
+START_TRIES = 30
+"""How often a group of workers waits for its CPUs or GPUs, a minute each: nodes may only be ordered then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +148,16 @@ def steps_done(storage: Storage, checkpoint: str) -> int:
 
 
 def _use_gpu(settings: Train) -> bool:
-    if settings.use_gpu == "auto":
-        return here().gpus() >= settings.least_workers
-    return settings.use_gpu
+    """Whether workers get a GPU each. Raises TrainError if they must and there are too few: they would wait for ever."""
+    cluster = here()
+    enough = cluster.gpus() >= settings.least_workers
+    if settings.use_gpu is True and not enough:
+        raise TrainError(
+            f"train.use_gpu: the cluster has {'at most ' * cluster.grows}{cluster.gpus()} GPUs for training, but"
+            f" train.workers asks for {settings.least_workers}.",
+            hint="Lower train.workers, or leave train.use_gpu at auto.",
+        )
+    return enough if settings.use_gpu == "auto" else settings.use_gpu
 
 
 def run_training(job: TrainJob, gpu: bool) -> Any:
@@ -182,7 +191,7 @@ def run_training(job: TrainJob, gpu: bool) -> Any:
             name="ray",
             storage_path=path,
             storage_filesystem=filesystem,
-            failure_config=FailureConfig(max_failures=job.settings.max_failures),
+            failure_config=FailureConfig(max_failures=job.settings.max_failures, controller_failure_limit=START_TRIES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="ERROR"),
             worker_runtime_env={"env_vars": passive},
