@@ -148,7 +148,7 @@ def steps_done(storage: Storage, checkpoint: str) -> int:
 
 
 def _use_gpu(settings: Train) -> bool:
-    """Whether workers get a GPU each. Raises TrainError if they must and there are too few: they would wait for ever."""
+    """Whether workers get a GPU each. Raises TrainError if they must and there are too few, which would never end."""
     cluster = here()
     enough = cluster.gpus() >= settings.least_workers
     if settings.use_gpu is True and not enough:
