@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pad_ray.doctor import Check
+from pad_ray.errors import PadRayError
 from pad_ray.flow.nodes import PACKAGES, Node, compared, look
 
 STRICT = Check("sandbox", "ok", "strict: process, limits, seccomp, landlock active")
@@ -101,6 +102,18 @@ def test_little_room_is_noted_with_the_node() -> None:
         "memory: little /dev/shm on 10.0.0.2 (0.1 GB)",
         "disk: at least 2.0 GB free on every node (10.0.0.2 has the least)",
     ]
+
+
+def test_a_cluster_that_cannot_be_joined_is_one_finding_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pad_ray import doctor
+    from pad_ray.flow import nodes
+
+    def refused() -> list[Check]:
+        raise PadRayError("cannot join the Ray cluster.", hint="Check that it runs.")
+
+    monkeypatch.setattr(nodes, "examine_cluster", refused)
+    told = doctor._looked("cluster", doctor._cluster)
+    assert told == [Check("cluster", "problem", "cannot join the Ray cluster", "Check that it runs.")]
 
 
 @pytest.mark.slow
