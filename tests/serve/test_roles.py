@@ -36,3 +36,16 @@ def test_on_a_cluster_with_roles_programs_run_apart_from_models(monkeypatch: pyt
         "Model": {"pad_ray_serve": SHARE},
         "Executor": {"pad_ray_sandbox": SHARE},
     }
+
+
+def test_an_ingress_knows_the_token_although_the_node_that_composed_it_did_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PAD_RAY_SERVE_TOKEN", raising=False)
+    ingress = app.build(app.Arguments(student="/models/student"))._bound_deployment
+    assert ingress.init_args[3]["token"] == ""
+    monkeypatch.setenv("PAD_RAY_SERVE_TOKEN", "of the serving nodes")
+    told: list[str] = []
+    monkeypatch.setattr("serve.ingress.make_api", lambda backend, token, log: told.append(token))
+    ours: Any = ingress.func_or_class.__mro__[1]  # without Serve's part, which wants an event loop
+    replica = ours(*ingress.init_args)
+    replica.__serve_build_asgi_app__()
+    assert told == ["of the serving nodes"]
