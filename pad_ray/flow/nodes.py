@@ -101,7 +101,7 @@ def look() -> tuple[list[Node], list[Check]]:
         if [other["NodeManagerAddress"] for other in living].count(name) > 1:
             name = f"{name}/{node['NodeID'][:6]}"
         try:
-            facts = ray.get(looked, timeout=max(1.0, give_up - time.monotonic()))
+            facts: dict[str, Any] = ray.get(looked, timeout=max(1.0, give_up - time.monotonic()))
             ahead, doubt = _ahead(lambda actor=actor: ray.get(actor.now.remote(), timeout=10))
         except GetTimeoutError:
             silent.append(Check("nodes", "problem", f"{name} did not answer in {ANSWER_S:.0f} s", "Look at its load."))
