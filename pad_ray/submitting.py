@@ -7,6 +7,7 @@ does: keys are in the environment of the cluster. A job that was stopped or kill
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import secrets
 import shlex
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 LARGEST = 50_000_000
 """Bytes of the files that travel with a job; more belongs where the nodes can read it."""
-READY_S = 90.0
+READY_S = 180.0
 """How long a cluster that has just started may refuse jobs."""
 STOP_S = 30
 """Seconds a stopped job has to write down how far it came, before it is killed."""
@@ -52,11 +53,12 @@ def connect(address: str) -> JobSubmissionClient:
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
+    logging.getLogger("ray").setLevel(logging.WARNING)  # it tells of every file it packs
     try:
         with plainly(address):
             return JobSubmissionClient(address)
     except AuthenticationError as error:
-        raise PadRayError(f"the cluster at {address} does not know us: {_first_line(error)}", hint=_TOKEN) from None
+        raise PadRayError(f"the cluster at {address} does not know us: {_first_line(error)}.", hint=_TOKEN) from None
 
 
 def submit(
@@ -204,7 +206,7 @@ def plainly(address: str) -> Iterator[None]:
     except RuntimeError as error:
         if re.search(r"\b401\b|\b403\b|[Uu]nauth", str(error)):
             raise PadRayError(f"the cluster at {address} does not know us.", hint=_TOKEN) from None
-        raise PadRayError(f"the cluster at {address} refused: {_first_line(error)}") from None
+        raise PadRayError(f"the cluster at {address} refused: {_first_line(error)}.") from None
 
 
 _TOKEN = "Its token belongs into RAY_AUTH_TOKEN or ~/.ray/auth_token, with RAY_AUTH_MODE=token."
@@ -233,4 +235,4 @@ def _files(recipe: Recipe) -> list[str]:
 
 
 def _first_line(error: object) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
