@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from ray_head import ray_head
 
+from pad_ray.status import status as read_status
+
 pytestmark = pytest.mark.slow
 
 REPO = Path(__file__).resolve().parents[2]
@@ -77,7 +79,7 @@ def test_a_job_is_followed_stopped_and_submitted_again(head: dict[str, str], tmp
     assert stopped.returncode == 0 and "keeps what is finished" in stopped.stderr, stopped.stderr
     status = json.loads(pad_ray(head, "jobs", "status", job, "--json").stdout)
     assert (status["status"], status["exit_code"], status["run_dir"]) == ("STOPPED", 130, str(run))
-    assert manifest(run)["state"] == "interrupted"
+    assert read_status(run)["state"] == "interrupted"
 
     followed = pad_ray(head, *words)
     assert followed.returncode == 0, followed.stdout[-3000:] + followed.stderr[-1000:]
