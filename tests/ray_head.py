@@ -11,38 +11,28 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 
 @contextmanager
 def ray_head(
-    extra: Mapping[str, str] | None = None,
-    resources: Mapping[str, float] | None = None,
-    *,
-    grows: Mapping[str, Any] | None = None,
+    extra: Mapping[str, str] | None = None, resources: Mapping[str, float] | None = None
 ) -> Iterator[dict[str, str]]:
     """Environment in which `ray job` and `serve deploy` reach a head, whose processes have `extra` in theirs too.
 
-    `resources` are what it offers beside CPUs. With `grows`, a configuration for the autoscaler, it has no CPUs itself.
+    `resources` are what it offers beside CPUs.
     """
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | dict(extra or {})
     dashboard, agent = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="prj_", dir="/tmp", ignore_cleanup_errors=True) as folder:
         # In the foreground it ends with its process; `ray stop` would end every Ray on the machine.
         command = [
-            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--port=0"),
-            f"--num-cpus={0 if grows else 8}",
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=8", "--port=0"),
             *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"),
             # Its usual port belongs to any other Ray on this machine, and a head without it takes no jobs.
             f"--dashboard-agent-listen-port={agent}",
             f"--resources={json.dumps(dict(resources or {}))}",
             *(f"--object-store-memory={200 << 20}", f"--temp-dir={folder}", "--disable-usage-stats"),
         ]
-        if grows:
-            config = Path(folder, "autoscaling.json")
-            config.write_text(json.dumps(grows))
-            command.append(f"--autoscaling-config={config}")
-            environment |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1"}
         log = Path(folder, "head.log")
         with log.open("wb") as out, subprocess.Popen(command, env=environment, stdout=out, stderr=out) as process:
             url = f"http://127.0.0.1:{dashboard}"
