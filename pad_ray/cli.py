@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from pad_ray.cli_decode import decoders, verifier
-from pad_ray.cli_look import DEFAULT_RECIPE, add_looks
+from pad_ray.cli_jobs import add_jobs
+from pad_ray.cli_look import add_looks
 from pad_ray.cli_ray import connected, end_like_ctrl_c
+from pad_ray.cli_recipe import RecipeArguments, recipe_and_overrides
 from pad_ray.cli_study import study
 from pad_ray.cli_tools import AsJson, Rounded, add_tools, evaluation_lines
 from pad_ray.errors import PadRayError, UsageError
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pad_ray.recipe import Recipe
     from pad_ray.run import Run
 
-_OVERRIDE = re.compile(r"[a-z_]+(\.\w+)*=")
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM."""
 RESUMABLE = ("distill", "plan", "sample", "judge", "curate", "train", "evaluate", "study")
@@ -40,12 +40,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-RecipeArguments = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[RECIPE] [KEY.PATH=VALUE]...", help="A recipe by name or .yaml path, and overrides of its keys."
-    ),
-]
 RunDir = Annotated[
     str, typer.Option("--run-dir", help="Run folder or s3://BUCKET/PREFIX; default: storage.run_dir, else runs/NAME.")
 ]
@@ -208,6 +202,7 @@ for command in (study, decoders, verifier):
     app.command()(command)
 add_tools(app)
 add_looks(app)
+add_jobs(app)
 
 
 @app.callback()
@@ -254,11 +249,7 @@ def _end(sentence: str, code: int) -> NoReturn:
 def _recipe(arguments: list[str] | None) -> Recipe:
     from pad_ray.recipe_file import load_recipe
 
-    overrides = [argument for argument in arguments or [] if _OVERRIDE.match(argument)]
-    names = [argument for argument in arguments or [] if argument not in overrides]
-    if len(names) > 1:
-        raise UsageError(f"one recipe is enough, these are {len(names)}: {', '.join(names)}.")
-    return load_recipe(names[0] if names else DEFAULT_RECIPE, overrides)
+    return load_recipe(*recipe_and_overrides(arguments))
 
 
 def _bring_student(run: Run, reporter: Reporter) -> None:

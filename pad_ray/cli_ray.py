@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pad_ray.flow.placement import Needs
     from pad_ray.recipe import Recipe
 
 
@@ -16,10 +17,17 @@ def connected(recipe: Recipe | None = None) -> Iterator[None]:
     """Ray for the length of the block, with room for the actors of a recipe."""
     from pad_ray.flow.cluster import connect
 
-    actors = max(recipe.teacher.workers + recipe.sandbox.workers, recipe.train.least_workers + 1) if recipe else 1
-    with connect(actors):
+    with connect(stages_of(recipe) if recipe else [{"teacher": 1}]):
         end_like_ctrl_c()  # Ray puts its own handler in when it starts
         yield
+
+
+def stages_of(recipe: Recipe) -> list[Needs]:
+    """The actors of a run that are there at the same time; beside the training workers one task waits for them."""
+    return [
+        {"teacher": recipe.teacher.workers, "sandbox": recipe.sandbox.workers},
+        {"train": recipe.train.least_workers + 1},
+    ]
 
 
 def end_like_ctrl_c() -> None:

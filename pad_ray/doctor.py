@@ -54,12 +54,15 @@ Look = Callable[[], Check | list[Check]]
 
 
 def examine() -> list[Check]:
-    """Every finding, in a fixed order; takes as long as the slowest import."""
+    """Every finding, in a fixed order; takes as long as the slowest import.
+
+    With RAY_ADDRESS also what the nodes of that cluster have in common, and where they differ.
+    """
     looks: dict[str, Look] = {
         "python": _python,
         "ray": _ray,
-        "ray files": _temporary_folder,
-        "sandbox": _sandbox,
+        "ray files": temporary_folder,
+        "sandbox": sandbox,
         "torch": _training,
         "compiler": _compiler,
         "gym": _gym,
@@ -71,7 +74,8 @@ def examine() -> list[Check]:
         "s3": lambda: Check("s3", *reach.s3()),
     }
     with ThreadPoolExecutor(len(looks)) as pool:
-        return [check for part in pool.map(_looked, looks, looks.values()) for check in part]
+        found = [check for part in pool.map(_looked, looks, looks.values()) for check in part]
+    return found + (_looked("cluster", _cluster) if os.environ.get("RAY_ADDRESS") else [])
 
 
 def _looked(name: str, look: Look) -> list[Check]:
@@ -109,7 +113,8 @@ def _ray() -> Check:
     return Check("ray", "ok", found)
 
 
-def _temporary_folder() -> Check:
+def temporary_folder() -> Check:
+    """Whether Ray can write its files."""
     base = Path(os.environ.get("RAY_TMPDIR", "/tmp"))
     room = SOCKET_PATH - SESSION_PATH
     if len(str(base)) > room:
@@ -129,7 +134,7 @@ def _temporary_folder() -> Check:
     return Check("ray files", "ok", f"{base} can be written")
 
 
-def _sandbox() -> Check:
+def sandbox() -> Check:
     """Start one at whatever level it reaches, and see that a good program runs and a hostile one does not."""
     programs = ("def solution():\n    return 6 * 7\n", "def solution():\n    return open('/etc/passwd').read()\n")
     try:
@@ -177,6 +182,17 @@ def _training() -> list[Check]:
     else:
         deepspeed = Check("deepspeed", "ok", f"{said['deepspeed']}; its import builds nothing")
     return [Check("torch", "ok", said["torch"]), gpu, deepspeed]
+
+
+def deepspeed_and_gpu() -> list[Check]:
+    """What a training node needs beyond what its versions tell."""
+    return [check for check in _training() if check.check != "torch"]
+
+
+def _cluster() -> list[Check]:
+    from pad_ray.flow.nodes import examine_cluster
+
+    return examine_cluster()
 
 
 def _compiler() -> Check:

@@ -4,8 +4,9 @@ import os
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from ray.serve import Application
+from ray.serve import Application, Deployment
 
+from pad_ray.flow.placement import Role, here
 from serve.deployments import ONGOING, QUEUE, Executor, Model
 from serve.ingress import Ingress
 from serve.schema import TOKEN_VARIABLE
@@ -51,14 +52,22 @@ class Arguments(BaseModel):
 
 
 def build(arguments: Arguments) -> Application:
-    """Compose the deployments. The bearer token is read here, from PAD_RAY_SERVE_TOKEN, and nowhere else."""
-    model = Model.options(ray_actor_options={"num_cpus": 1, "num_gpus": arguments.gpus})
-    executor = Executor.bind(arguments.sandbox, arguments.timeout_s)
+    """Compose the deployments, each on nodes that are for it.
+
+    The bearer token is read from PAD_RAY_SERVE_TOKEN, here and where an Ingress starts, and nowhere else.
+    """
+    model = _on(Model, "serve", num_gpus=arguments.gpus)
+    executor = _on(Executor, "sandbox").bind(arguments.sandbox, arguments.timeout_s)
     students = {arguments.name or arguments.student: arguments.student} | arguments.students
     settings = arguments.model_dump(include={"capacity", "access_log", "log_questions"})
-    return Ingress.bind(
+    return _on(Ingress, "serve").bind(
         model.bind(students, arguments.threads, arguments.engine, executor),
         executor,
         tuple(students),
         settings | {"token": os.environ.get(TOKEN_VARIABLE, "")},
     )
+
+
+def _on(deployment: Deployment, role: Role, **more: float) -> Deployment:
+    options = {**(deployment.ray_actor_options or {}), **here().place(role), **more}
+    return deployment.options(ray_actor_options=options)

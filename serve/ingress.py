@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -22,6 +23,7 @@ from serve.gate import Visit
 from serve.loopback import stay_local
 from serve.measures import AccessLog, Measures, exposition
 from serve.replies import Replied, Unavailable
+from serve.schema import TOKEN_VARIABLE
 from serve.watching import SANDBOX_FAILED, Event, is_searched, watch, watch_search
 
 HEALTH_SECONDS = 5.0
@@ -51,7 +53,8 @@ class Ingress:
         stay_local()
         self._model, self._executor = model, executor
         self.students = students
-        self._settings = settings
+        # On a cluster the application is composed on any node, and perhaps not all of them know the token.
+        self._settings = {**settings, "token": settings["token"] or os.environ.get(TOKEN_VARIABLE, "")}
         self._admission = Admission(settings["capacity"])
         self._measures, self._log = Measures(), AccessLog(settings["access_log"])
         self._engine = ""

@@ -19,6 +19,7 @@ from pathlib import Path
 from pad_ray.decode.loading import check_engine
 from pad_ray.errors import PadRayError, UsageError
 from pad_ray.flow.cluster import connect
+from pad_ray.flow.placement import here
 from pad_ray.reasoner import student_thought
 from pad_ray.students import local_student
 from serve.schema import TOKEN_VARIABLE
@@ -58,13 +59,12 @@ def run_service(
 @contextmanager
 def _application(students: dict[str, str], host: str, port: int, access_log: str, engine: str) -> Iterator[None]:
     """The application, running within the block. `students`: folders by name."""
-    import ray
     from ray import serve as ray_serve
 
     from serve.app import Arguments, build
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    gpus = 1 if engine in ("auto", "transformers") and ray.cluster_resources().get("GPU", 0) >= 1 else 0
+    gpus = min(here().gpus("serve"), 1) if engine in ("auto", "transformers") else 0
     ray_serve.start(http_options={"host": host, "port": port})
     try:
         (name, folder), *others = students.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -13,8 +14,13 @@ from pathlib import Path
 
 
 @contextmanager
-def ray_head(extra: Mapping[str, str] | None = None) -> Iterator[dict[str, str]]:
-    """Environment in which `ray job` and `serve deploy` reach a head, whose processes have `extra` in theirs too."""
+def ray_head(
+    extra: Mapping[str, str] | None = None, resources: Mapping[str, float] | None = None
+) -> Iterator[dict[str, str]]:
+    """Environment in which `ray job` and `serve deploy` reach a head, whose processes have `extra` in theirs too.
+
+    `resources` are what it offers beside CPUs.
+    """
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | dict(extra or {})
     dashboard, agent = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="prj_", dir="/tmp", ignore_cleanup_errors=True) as folder:
@@ -24,6 +30,7 @@ def ray_head(extra: Mapping[str, str] | None = None) -> Iterator[dict[str, str]]
             *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"),
             # Its usual port belongs to any other Ray on this machine, and a head without it takes no jobs.
             f"--dashboard-agent-listen-port={agent}",
+            f"--resources={json.dumps(dict(resources or {}))}",
             *(f"--object-store-memory={200 << 20}", f"--temp-dir={folder}", "--disable-usage-stats"),
         ]
         log = Path(folder, "head.log")

@@ -37,7 +37,19 @@ LAYERS = [
     },
     {"teacher", "sandbox", "grading", "curate", "thoughts", "refine", "decode", "problems", "students"},
     {"flow", "train", "refine.rounds", "evaluate", "reasoner", "one_sample", "study", "fate", "doctor", "reach"},
-    {"cli", "cli_ray", "cli_decode", "cli_study", "cli_tools", "cli_look", "starter", "jobs"},
+    {
+        "cli",
+        "cli_decode",
+        "cli_jobs",
+        "cli_look",
+        "cli_ray",
+        "cli_recipe",
+        "cli_study",
+        "cli_tools",
+        "starter",
+        "jobs",
+        "submitting",
+    },
 ]
 # The only places that may know Ray or torch (below the top layer): the upper rooms and what runs models.
 HEAVY = ("ray", "torch", "transformers", "deepspeed")
@@ -49,6 +61,7 @@ MAY_BE_HEAVY = (
     "reasoner",
     "cli",
     "jobs",
+    "submitting",
     "decode",
     "teacher.student",
     "teacher.local",

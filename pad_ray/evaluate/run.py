@@ -24,6 +24,7 @@ from pad_ray.evaluate.folder import write_answers
 from pad_ray.evaluate.job import EvaluateJob, facts_of, finished, gradable, summary_of
 from pad_ray.evaluate.metrics import GradedAnswer, summarise
 from pad_ray.flow.cluster import plain_errors
+from pad_ray.flow.placement import here
 from pad_ray.records import Problem
 from pad_ray.sandbox import Sandbox
 from pad_ray.storage import Storage, local_copy
@@ -81,9 +82,12 @@ def evaluate_all(jobs: Sequence[EvaluateJob]) -> Iterator[Step]:
     import ray
 
     yield Step(pending[0][0], 0, len(pending[0][1]))
+    cluster = here()
     # vLLM has an actor of its own on the GPU.
-    gpus = 1 if pending[0][0].engine == "transformers" and ray.cluster_resources().get("GPU", 0) >= 1 else 0
-    task = ray.remote(num_cpus=1, num_gpus=gpus)(_evaluate_here).options(num_returns="streaming")
+    gpus = min(cluster.gpus(), 1) if pending[0][0].engine == "transformers" else 0
+    task = ray.remote(num_cpus=1, num_gpus=gpus, **cluster.place_model(gpus))(_evaluate_here).options(
+        num_returns="streaming"
+    )
     stream: Any = task.remote(pending)
     with plain_errors():
         for item in stream:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pad_ray.budget import Shape, Sizes, Speeds, fit
 from pad_ray.errors import NothingToTrainOn
 from pad_ray.flow.cluster import plain_errors
+from pad_ray.flow.placement import here
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.students import BASE
 from pad_ray.recipe import Recipe
@@ -103,8 +104,9 @@ def _shape(run: Run, measured: dict[str, Any]) -> Shape:
 def _measure(run: Run) -> dict[str, Any]:
     import ray
 
-    gpu = run.recipe.train.use_gpu is not False and ray.cluster_resources().get("GPU", 0) >= 1
-    task = ray.remote(num_cpus=1, num_gpus=int(gpu), max_calls=1)(measure)
+    cluster = here()
+    gpu = run.recipe.train.use_gpu is not False and cluster.gpus() >= 1
+    task = ray.remote(num_cpus=1, num_gpus=int(gpu), max_calls=1, **cluster.place("train"))(measure)
     with plain_errors():
         return ray.get(task.remote(str(run.storage), run.recipe))
 

@@ -10,13 +10,14 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pad_ray import errors
-from pad_ray.errors import PadRayError, UsageError
+from pad_ray.errors import PadRayError
+from pad_ray.flow.placement import Needs, here
 from pad_ray.owner import is_alive, owner
 
 OWNER = "pad_ray_owner.json"
@@ -44,7 +45,6 @@ def quiet_environment() -> dict[str, str]:
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        "AWS_EC2_METADATA_DISABLED": "true",
     }
 
 
@@ -57,6 +57,7 @@ def private_environment() -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(24),
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # despite its name: a local cluster binds to 127.0.0.1 only
+        "AWS_EC2_METADATA_DISABLED": "true",  # else S3 waits for it; nodes of a cluster get their role's rights from it
     }
 
 
@@ -68,12 +69,12 @@ def settle_environment() -> None:
 
 
 @contextmanager
-def connect(actors: int = 4) -> Iterator[None]:
+def connect(stages: Sequence[Needs] = ({"serve": 3, "sandbox": 1},)) -> Iterator[None]:
     """Join the cluster of RAY_ADDRESS, or start a private one on this machine that ends with the block.
 
-    `actors` is how many actors will run at once: a pool that finds no free logical CPU would wait for ever, so a
-    private Ray gets enough of them, and a cluster that is too small is refused. A Ray that is already initialised
-    (a notebook, a test session) is used as it is. Raises PadRayError.
+    `stages` are the actors that will run at once, stage after stage: a pool that finds no free logical CPU would wait
+    for ever, so a private Ray gets enough of them, and a cluster that is too small is refused. A Ray that is already
+    initialised (a notebook, a test session) is used as it is. Raises PadRayError.
     """
     settle_environment()
     import ray
@@ -84,7 +85,7 @@ def connect(actors: int = 4) -> Iterator[None]:
     if os.environ.get("RAY_ADDRESS"):
         _join()
         try:
-            _check_size(actors)
+            here().check(stages)
             yield
         finally:
             ray.shutdown()
@@ -96,7 +97,7 @@ def connect(actors: int = 4) -> Iterator[None]:
         Path(folder, OWNER).write_text(json.dumps(owner()))
         _init(
             address="local",
-            num_cpus=max(os.cpu_count() or 1, actors + SPARE_CPUS),
+            num_cpus=max([os.cpu_count() or 1, *(sum(needs.values()) + SPARE_CPUS for needs in stages)]),
             include_dashboard=False,
             _temp_dir=folder,
         )
@@ -139,17 +140,6 @@ def _join() -> None:
             f"cannot join the Ray cluster at RAY_ADDRESS={address} ({' '.join(str(error).split())[:200]}).",
             hint="Check that it runs and that its token is in RAY_AUTH_TOKEN or in ~/.ray/auth_token.",
         ) from None
-
-
-def _check_size(actors: int) -> None:
-    import ray
-
-    cpus = int(ray.cluster_resources().get("CPU", 0))
-    if cpus < actors + 1:
-        raise UsageError(
-            f"the cluster has {cpus} CPUs, but the recipe asks for {actors} actors at once and one CPU beside them.",
-            hint="Lower teacher.workers, sandbox.workers or train.workers.",
-        )
 
 
 def _sweep(base: Path) -> None:

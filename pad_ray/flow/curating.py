@@ -13,6 +13,7 @@ from pad_ray.curate.select import Candidate, candidates, capped, in_balance, quo
 from pad_ray.errors import TrainError
 from pad_ray.flow.cluster import plain_errors
 from pad_ray.flow.pairing import make_pairs
+from pad_ray.flow.placement import here
 from pad_ray.flow.plan import shards
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.shard import Shard
@@ -34,10 +35,11 @@ def curate(run: Run, round_: int, reporter: Reporter) -> None:
         return
     run.require(round_, "judge")
     cut = shards(run, round_)
+    curate_one = _curate_shard.options(**here().place("sandbox"))
     with run.stage(round_, "curate") as stage, plain_errors():
         with reporter.bar(f"round {round_}: curate", len(cut), "shards") as bar:
             parts: list[dict[str, Any]] = []
-            for part in _gathered([_curate_shard.remote(shard, run.recipe) for shard in cut]):
+            for part in _gathered([curate_one.remote(shard, run.recipe) for shard in cut]):
                 parts.append(part)
                 bar.advance(note=f"{sum(part['kept'] for part in parts)} examples")
         share = quotas(_total(parts, "by_source"), run.recipe.curate.max_ratio)

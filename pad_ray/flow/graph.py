@@ -16,6 +16,7 @@ import ray
 from pad_ray.flow.actors import Judge, Sampler
 from pad_ray.flow.asking import EndpointSampler, askers, resolved, slice_size
 from pad_ray.flow.counting import counted
+from pad_ray.flow.placement import Cluster, here
 from pad_ray.flow.shard import Shard, ShardRows
 from pad_ray.recipe import Recipe
 from pad_ray.records import Verdict
@@ -23,6 +24,8 @@ from pad_ray.storage import resolve_uri
 
 SLICE = 64
 """Requests that a sampler is handed at once."""
+START_S, START_NODES_S = 120, 1800
+"""Most seconds until the pools are complete: on nodes that are there, and on such as are only ordered then."""
 MOST_SLICES = 4096
 """Slices of a whole plan, about: each is a block of its own for Ray Data."""
 JUDGE_BATCH = 256
@@ -51,7 +54,8 @@ def stream(
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     # Start only when the pools are complete: the first actor would otherwise take a short run all by itself.
-    context.wait_for_min_actors_s = 120
+    cluster = here()
+    context.wait_for_min_actors_s = START_NODES_S if cluster.grows else START_S
     root, round_ = shards[0].root, shards[0].round
     # Actors have other working folders than this process.
     paths = [path if "://" in path else str(Path(path).absolute()) for path in map(resolve_uri, recipe.teacher.paths)]
@@ -69,14 +73,18 @@ def stream(
             EndpointSampler,
             fn_constructor_args=(root, round_, resolved(recipe), governor, judge),
             **askers(recipe.teacher),
+            **cluster.place("teacher"),
         )
     elif sample:
+        heavy = round_ or recipe.teacher.kind != "recorded"
+        gpus = _gpu_share(cluster, recipe.teacher.workers) if heavy else 0
         rows = rows.flat_map(
             Sampler,
             fn_constructor_args=(root, round_, recipe, student, _threads(recipe.teacher.workers)),
             compute=ray.data.ActorPoolStrategy(size=recipe.teacher.workers),
             num_cpus=1,
-            num_gpus=_gpu_share(recipe.teacher.workers) if round_ or recipe.teacher.kind != "recorded" else 0,
+            num_gpus=gpus,
+            **cluster.place_model(gpus),
         )
     else:
         rows = rows.flat_map(partial(_sampled, root=root, round_=round_), num_cpus=0.5)
@@ -91,6 +99,7 @@ def stream(
                 min_size=1 if governor else recipe.sandbox.workers, max_size=recipe.sandbox.workers
             ),
             num_cpus=1,
+            **cluster.place("sandbox"),
         )
     layers: set[str] = set()
     for batch in rows.iter_batches(batch_size=None, prefetch_batches=0):
@@ -125,9 +134,9 @@ def compact(shard: Shard) -> dict[str, Any]:
     return counted(shard, samples, verdicts, unsettled)
 
 
-def _gpu_share(workers: int) -> float:
+def _gpu_share(cluster: Cluster, workers: int) -> float:
     """Of a GPU for each sampler with a model, so that all of them find room; 0 where there is none."""
-    gpus = int(ray.cluster_resources().get("GPU", 0))
+    gpus = cluster.gpus()
     return 1 / -(-workers // gpus) if gpus else 0
 
 

@@ -16,6 +16,7 @@ from pad_ray.flow.engines import ask_engines
 from pad_ray.flow.graph import compact, stream
 from pad_ray.flow.journal import REWRITING, round_folder
 from pad_ray.flow.labelling import label_all
+from pad_ray.flow.placement import here
 from pad_ray.flow.plan import shards
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.shard import Shard
@@ -53,7 +54,7 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
         # Here, where its progress is seen and its errors are plain; on other machines the samplers fetch it again.
         local_student(teacher.model, say=reporter.say, key="teacher.model")
     if asks and teacher.kind == "vllm":
-        check_gpus(teacher, ray.cluster_resources())
+        check_gpus(teacher, {"GPU": here().gpus()})
     cut = shards(run, round_)
     with plain_errors(), ExitStack() as stack:
         stages = [stack.enter_context(run.stage(of, name)) for name in wanted]

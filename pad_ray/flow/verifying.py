@@ -12,6 +12,7 @@ from typing import Any
 
 from pad_ray.errors import StudentError
 from pad_ray.flow.cluster import plain_errors
+from pad_ray.flow.placement import here
 from pad_ray.flow.progress import Reporter
 from pad_ray.problems import take_in
 from pad_ray.recipe import SandboxSettings
@@ -41,8 +42,11 @@ def train_verifier(
     import ray
 
     asked = take_in(problems, "train", limit=limit).problems
-    gpus = 1 if ray.cluster_resources().get("GPU", 0) >= 1 else 0
-    task = ray.remote(num_cpus=1, num_gpus=gpus)(_train_here).options(num_returns="streaming")
+    cluster = here()
+    gpus = min(cluster.gpus(), 1)
+    task = ray.remote(num_cpus=1, num_gpus=gpus, **cluster.place_model(gpus))(_train_here).options(
+        num_returns="streaming"
+    )
     card: dict[str, Any] = {}
     stream: Any = task.remote(student, asked, sampling, {"problems": problems})
     with reporter.bar("verifier: programs", len(asked), "problems") as bar, plain_errors():

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pad_ray.errors import TrainError
+from pad_ray.flow.placement import here
 from pad_ray.recipe_refine import Preference
 from pad_ray.recipe_student import Lora
 from pad_ray.recipe_train import Train
@@ -26,6 +27,8 @@ from pad_ray.train.tracking import check_tracking
 
 POLL_S = 0.5
 """Seconds between looks at a running training."""
+START_TRIES = 30
+"""How often a group of workers waits for its CPUs or GPUs, a minute each: nodes may only be ordered then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = N
             hint="Leave it out, or train on a cluster with GPUs.",
         )
     # The process ends with the task, and takes the memory of torch and the model with it.
-    start = ray.remote(num_cpus=1, max_calls=1, max_retries=0)(run_training)
+    start = ray.remote(num_cpus=1, max_calls=1, max_retries=0, **here().place("train"))(run_training)
     running = start.remote(job, gpu)
     metrics = storage.path(job.checkpoint) / "metrics.jsonl"
     seen: TrainProgress | None = None
@@ -145,11 +148,16 @@ def steps_done(storage: Storage, checkpoint: str) -> int:
 
 
 def _use_gpu(settings: Train) -> bool:
-    import ray
-
-    if settings.use_gpu == "auto":
-        return ray.cluster_resources().get("GPU", 0) >= settings.least_workers
-    return settings.use_gpu
+    """Whether workers get a GPU each. Raises TrainError if they must and there are too few, which would never end."""
+    cluster = here()
+    enough = cluster.gpus() >= settings.least_workers
+    if settings.use_gpu is True and not enough:
+        raise TrainError(
+            f"train.use_gpu: the cluster has {'at most ' * cluster.grows}{cluster.gpus()} GPUs for training, but"
+            f" train.workers asks for {settings.least_workers}.",
+            hint="Lower train.workers, or leave train.use_gpu at auto.",
+        )
+    return enough if settings.use_gpu == "auto" else settings.use_gpu
 
 
 def run_training(job: TrainJob, gpu: bool) -> Any:
@@ -175,19 +183,26 @@ def run_training(job: TrainJob, gpu: bool) -> Any:
     trainer = TorchTrainer(
         train_loop,
         train_loop_config={"job": job},
-        scaling_config=ScalingConfig(num_workers=0 if local else workers, use_gpu=gpu),
+        scaling_config=ScalingConfig(
+            num_workers=0 if local else workers, use_gpu=gpu, resources_per_worker=_each_worker(gpu)
+        ),
         torch_config=TorchConfig(backend="nccl" if gpu else "gloo"),
         run_config=RunConfig(
             name="ray",
             storage_path=path,
             storage_filesystem=filesystem,
-            failure_config=FailureConfig(max_failures=job.settings.max_failures),
+            failure_config=FailureConfig(max_failures=job.settings.max_failures, controller_failure_limit=START_TRIES),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="ERROR"),
             worker_runtime_env={"env_vars": passive},
         ),
     )
     return trainer.fit().return_value
+
+
+def _each_worker(gpu: bool) -> dict[str, float]:
+    """What a training worker asks of Ray."""
+    return {"GPU" if gpu else "CPU": 1, **here().place("train").get("resources", {})}
 
 
 def _cause(error: Exception) -> Exception:

@@ -94,7 +94,7 @@ def test_a_weaker_sandbox_than_recipes_ask_for_is_a_problem(monkeypatch: pytest.
     from pad_ray import doctor as module
 
     monkeypatch.setattr(levels, "reached", lambda layers: "degraded")
-    check = module._sandbox()
+    check = module.sandbox()
     assert check.state == "problem"
     assert "sandbox.level=degraded" in check.mend
 
@@ -166,7 +166,7 @@ def test_an_address_that_is_none_is_a_problem_beside_the_other_findings(
     def fails() -> module.Check:
         raise RuntimeError(SECRET)
 
-    for name in ("_ray", "_sandbox", "_training", "_disk"):
+    for name in ("_ray", "sandbox", "_training", "_disk"):
         monkeypatch.setattr(module, name, lambda name=name: module.Check(name, "ok", "not looked at"))
     monkeypatch.setattr(module, "_memory", fails)
     monkeypatch.setenv("OPENAI_BASE_URL", url)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from training_jobs import MakeJob
 
-from pad_ray.errors import StudentError
+from pad_ray.errors import StudentError, TrainError
 from pad_ray.students import check_student
 from pad_ray.train.launch import train
 from pad_ray.train.progress import TrainProgress, read_metrics
@@ -67,3 +67,24 @@ def test_a_folder_that_is_no_model_is_named_with_what_it_lacks(
             (folder / name).touch()
     with pytest.raises(StudentError, match=said):
         check_student(str(folder), init)
+
+
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        ({"CPU": 8.0, "GPU": 1.0}, "the cluster has 1 GPUs for training, but train.workers asks for 2"),
+        ({"pad_ray_most_cpus": 8.0, "pad_ray_most_gpus": 1.0}, "the cluster has at most 1 GPUs for training"),
+    ],
+)
+def test_a_training_that_must_have_gpus_does_not_wait_for_some_that_never_come(
+    node: dict[str, float], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pad_ray.flow.placement import Cluster
+    from pad_ray.recipe_train import Train
+    from pad_ray.train import launch
+
+    monkeypatch.setattr(launch, "here", lambda: Cluster((node,)))
+    assert launch._use_gpu(Train(workers=1)) is True
+    assert launch._use_gpu(Train(workers=2)) is False
+    with pytest.raises(TrainError, match=said):
+        launch._use_gpu(Train(workers=2, use_gpu=True))
