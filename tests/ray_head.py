@@ -19,7 +19,7 @@ def ray_head(
 ) -> Iterator[dict[str, str]]:
     """Environment in which `ray job` and `serve deploy` reach a head, whose processes have `extra` in theirs too.
 
-    `resources` are what it offers beside CPUs.
+    `resources` are what it offers beside CPUs. RAY_TMPDIR in it is where the head keeps its files.
     """
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | dict(extra or {})
     dashboard, agent = free_port(), free_port()
@@ -36,9 +36,11 @@ def ray_head(
         log = Path(folder, "head.log")
         with log.open("wb") as out, subprocess.Popen(command, env=environment, stdout=out, stderr=out) as process:
             url = f"http://127.0.0.1:{dashboard}"
-            yield environment | {"RAY_API_SERVER_ADDRESS": url, "RAY_DASHBOARD_ADDRESS": url}
-            process.terminate()
-            process.wait(timeout=60)
+            try:
+                yield environment | {"RAY_API_SERVER_ADDRESS": url, "RAY_DASHBOARD_ADDRESS": url, "RAY_TMPDIR": folder}
+            finally:
+                process.terminate()
+                process.wait(timeout=60)
 
 
 def free_port() -> int:
