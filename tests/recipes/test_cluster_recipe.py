@@ -1,4 +1,4 @@
-"""The recipe `cluster` runs here with nothing changed but its numbers and addresses, from the first plan to the verifier."""
+"""The recipe `cluster` runs here with nothing changed but numbers and addresses, from its plan to the verifier."""
 
 from __future__ import annotations
 
