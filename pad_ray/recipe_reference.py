@@ -1,4 +1,4 @@
-"""docs/recipe.md: every key of a recipe with what it may be, its default and its sentence, written from the keys themselves.
+"""docs/recipe.md, written from the keys themselves: what each may be, its default, its sentence.
 
 python -m pad_ray.recipe_reference > docs/recipe.md
 """
@@ -13,8 +13,8 @@ from pad_ray.recipe import Recipe
 
 _BEFORE = """# Recipe reference
 
-Every key that a recipe may have. `make schema` writes this page from the code; `docs/recipe.schema.json` says the same to
-an editor. A key that is left out has its default, one that is not here is refused. On the command line a key is
+Every key that a recipe may have. `make schema` writes this page from the code; `recipe.schema.json` beside it says the
+same to an editor. A key that is left out has its default, one that is not here is refused. On the command line a key is
 `section.key=value`, as in `pad-ray distill quick train.epochs=2`; lists and sections are spelled as in YAML. `pad-ray
 recipes NAME` prints a recipe with comments, `pad-ray init` writes one to begin with.
 """
