@@ -30,6 +30,7 @@ LAYERS = [
         "recipe_teacher",
         "recipe_train",
         "recipe_file",
+        "recipe_reference",
         "study_file",
         "run",
         "status",

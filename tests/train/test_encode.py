@@ -44,7 +44,7 @@ def test_a_beginning_token_is_put_in_front_only_if_the_tokenizer_does_so(shape: 
         single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)]
     )
     row = encode(sums(1), tokenizer, 512).rows[0]
-    assert row.ids == (tokenizer.bos_token_id, *without.ids)
+    assert tuple(row.ids) == (tokenizer.bos_token_id, *without.ids)
     assert row.prompt == without.prompt + 1
 
 
