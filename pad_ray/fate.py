@@ -17,7 +17,7 @@ from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
 from pad_ray.records import Example, Problem, Verdict
 from pad_ray.refine.on_policy import repairs
-from pad_ray.syntax import fingerprint
+from pad_ray.thoughts import THOUGHTS
 
 Made = TypeVar("Made")
 
@@ -63,7 +63,7 @@ def reasons(case: Case, recipe: Recipe) -> list[str]:
     """Why the sample became no example: one reason, or all that are possible where this cannot be told."""
     if case.verdict.outcome is Outcome.CORRECT:
         return _of_success(case, recipe)
-    if case.round and recipe.refine.repairs:
+    if case.round and recipe.refine.repairs and THOUGHTS[recipe.thought].repair_prompt:
         return _of_failure(case, recipe)
     return [case.verdict.outcome.value]
 
@@ -139,7 +139,9 @@ def _candidates(
     case: Case, recipe: Recipe, rows: Sequence[tuple[Verdict, str]], dropped: Counter[str]
 ) -> list[Candidate]:
     judged = [(case.problem, verdict, entry) for verdict, entry in rows]
-    return candidates(judged, {case.problem.problem_id: case.known}, recipe.curate.max_chars, dropped)
+    return candidates(
+        THOUGHTS[recipe.thought], judged, {case.problem.problem_id: case.known}, recipe.curate.max_chars, dropped
+    )
 
 
 def _correct(case: Case) -> list[tuple[Verdict, str]]:
@@ -150,8 +152,9 @@ def _duplicate(case: Case, recipe: Recipe) -> str:
     """Which earlier program of the problem this one repeats."""
     rows = _correct(case)
     alone = _candidates(Case(case.problem, case.round, rows[-1:], (), (), {}), recipe, rows[-1:], Counter())
-    mark = fingerprint(alone[0].program)
+    mark = THOUGHTS[recipe.thought].mark
+    taught = mark(alone[0].program)
     for earlier in _candidates(case, recipe, rows[:-1], Counter()):
-        if fingerprint(earlier.program) == mark:
+        if mark(earlier.program) == taught:
             return f"it is the same program as {earlier.sample_id}, apart from names of functions and layout"
     return "an earlier round already teaches the same program"

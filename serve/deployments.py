@@ -9,7 +9,6 @@ import asyncio
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from ray import serve as ray_serve
@@ -20,6 +19,7 @@ from pad_ray.decode.loading import load_engine
 from pad_ray.outcomes import Outcome
 from pad_ray.reasoner import decode_settings, student_thought
 from pad_ray.sandbox import Execution, Sandbox
+from pad_ray.thoughts.protocol import Thought
 from serve.loopback import stay_local
 
 BATCH = 32
@@ -36,7 +36,7 @@ class Student:
 
     engine: Engine
     """What generates its programs."""
-    thought: ModuleType
+    thought: Thought
     """The form of reasoning it was trained in."""
 
 

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
-from types import ModuleType
 
 from pad_ray.decode.engine import Engine
 from pad_ray.decode.steps import Ending, steps
@@ -19,9 +18,7 @@ from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode
 from pad_ray.records import Answer
 from pad_ray.sandbox.execution import Execution
-
-Execute = Callable[[Sequence[str]], list[Execution]]
-"""Runs programs; what became of each, in order."""
+from pad_ray.thoughts.protocol import Thought
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ class Choice:
 
 def write(
     engine: Engine,
-    thought: ModuleType,
+    thought: Thought,
     asks: Sequence[Ask],
     *,
     prompt: Callable[[str], str] | None = None,

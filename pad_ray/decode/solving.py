@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import ModuleType
 
-from pad_ray.decode.answering import Ask, Choice, Execute, choose, write
+from pad_ray.decode.answering import Ask, Choice, choose, write
 from pad_ray.decode.engine import Engine
-from pad_ray.decode.repair import RepairForm, repaired
+from pad_ray.decode.repair import repaired
 from pad_ray.decode.scorers import Scorer
 from pad_ray.decode.stepwise import search
 from pad_ray.recipe import Decode
+from pad_ray.thoughts.protocol import Execute, RepairForm, Thought
 
 
 def solve(
     engine: Engine,
     execute: Execute,
-    thought: ModuleType,
+    thought: Thought,
     asks: Sequence[Ask],
     *,
     prompt: Callable[[str], str] | None = None,
@@ -32,7 +32,9 @@ def solve(
     choices: dict[int, Choice] = {}
     plain = [place for place, ask in enumerate(asks) if ask.decode.kind != "beam"]
     written = write(engine, thought, [asks[place] for place in plain], prompt=prompt, stop=stop)
-    executions = iter(execute([draft.program for drafts in written for draft in drafts if draft.flaw is None]))
+    executions = iter(
+        thought.conclude(execute, [draft.program for drafts in written for draft in drafts if draft.flaw is None])
+    )
     for place, drafts in zip(plain, written, strict=True):
         choices[place] = choose(drafts, [next(executions) for draft in drafts if draft.flaw is None])
     searched: dict[Decode, list[int]] = {}

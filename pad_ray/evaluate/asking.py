@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from pad_ray.recipe import Prompt
 from pad_ray.records import Example
 from pad_ray.thoughts import direct, program
+from pad_ray.thoughts.protocol import RepairForm, Thought
 
 if TYPE_CHECKING:
     from pad_ray.decode.transformers_engine import TransformersEngine
 
 EXEMPLARS = 4
 """Verified programs that a few-shot prompt shows."""
-NEXT_QUESTION = "Question:"
+NEXT_QUESTION = program.STOP
 """Where a model that only continues a text goes on with a question of its own, its reply is over."""
 
 
@@ -33,21 +34,25 @@ class Asking:
     """From a question to all that the student reads."""
     stop: str = ""
     """Text that ends the reply, or empty."""
-    repair: Callable[[str, str, str], str] = program.repair_prompt
-    """From a question, a program that failed and its message to all that the student reads before it mends it."""
+    repair: RepairForm | None = None
+    """What the student reads before it mends a text that came to nothing; None: the form that the thought trains."""
+    thought: Thought = program
+    """The form of reasoning it is asked for."""
 
 
 def asking(
-    engine: TransformersEngine, kind: Prompt, exemplars: Sequence[Example] = (), *, trained: bool = False
+    engine: TransformersEngine, kind: Prompt, exemplars: Sequence[Example] = (), *, trained: Thought | None = None
 ) -> Asking:
-    """How to ask the student of an engine. One that is trained on its plain form is asked for programs in that form."""
+    """How to ask the student of an engine: one that is `trained` in the form it learned, any other for programs."""
     if kind == "few_shot":
         return Asking(lambda question: program.few_shot_prompt(question, exemplars), NEXT_QUESTION)
     if kind == "direct":
         if engine.chats:
             return Asking(lambda question: engine.chat(direct.chat_messages(question)))
         return Asking(direct.plain_prompt, NEXT_QUESTION)
-    if engine.chats and not trained:
+    if trained is not None:
+        return Asking(trained.student_prompt, thought=trained)
+    if engine.chats:
         return Asking(
             lambda question: engine.chat(program.chat_messages(question)),
             repair=lambda question, failed, error: engine.chat(program.repair_messages(question, failed, error)),

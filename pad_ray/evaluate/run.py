@@ -1,8 +1,7 @@
 """One student against files of problems: prompts in, programs out, executed, graded, summed up.
 
-A student is loaded once, in a single Ray task that goes through all its jobs, so that the driver never loads torch and
-a cluster's head may have no CPUs. A finished evaluation is its `summary.json`: it is written last, and where it exists
-nothing is done again.
+A student is loaded once, in a single Ray task for all its jobs, so that the driver never loads torch and a cluster's
+head may have no CPUs. A finished evaluation is its `summary.json`, written last; where it is, nothing is done again.
 """
 
 from __future__ import annotations
@@ -26,11 +25,13 @@ from pad_ray.evaluate.asking import asking
 from pad_ray.evaluate.folder import read_json, write_answers
 from pad_ray.evaluate.metrics import GradedAnswer, summarise
 from pad_ray.flow.cluster import plain_errors
+from pad_ray.reasoner import student_thought
 from pad_ray.recipe import Decode, Match, Prompt, SandboxSettings
 from pad_ray.records import Example, Problem
 from pad_ray.sandbox import Sandbox
 from pad_ray.storage import Storage, local_copy, to_row
 from pad_ray.thoughts import direct
+from pad_ray.thoughts.protocol import Thought
 
 if TYPE_CHECKING:
     from pad_ray.decode.transformers_engine import TransformersEngine
@@ -207,7 +208,7 @@ def _evaluate_here(pending: list[tuple[EvaluateJob, list[Problem]]]) -> Iterator
             _draw_student(student, drawn, first.seed)
         # All cores: nothing else runs meanwhile, whatever the one logical CPU of this task says.
         engine = load_engine(drawn if first.init == "random" else student, threads=os.cpu_count())
-        trained = (Path(student) / "pad_ray.json").is_file()
+        trained = student_thought(student) if (Path(student) / "pad_ray.json").is_file() else None
         sittings = groupby(enumerate(pending), key=lambda item: _sitting(item[1][0]))
         for _, jobs in sittings:
             yield from _answer(engine, trained, [(number, job, problems) for number, (job, problems) in jobs])
@@ -219,7 +220,7 @@ def _sitting(job: EvaluateJob) -> tuple[Any, ...]:
 
 
 def _answer(
-    engine: TransformersEngine, trained: bool, jobs: list[tuple[int, EvaluateJob, list[Problem]]]
+    engine: TransformersEngine, trained: Thought | None, jobs: list[tuple[int, EvaluateJob, list[Problem]]]
 ) -> Iterator[tuple[int, int]]:
     """Do the jobs of one sitting; yields (number of the job, problems done), at last when its files are written."""
     first = jobs[0][1]
@@ -228,7 +229,7 @@ def _answer(
     size = -(-len(rows) // -(-len(rows) // first.decode.batch_size))
     engine.batch_size = max(size, min(size * first.decode.width, ROWS))
     engine.wraps = engine.learned_chat and not first.probe
-    way = asking(engine, first.prompt, first.exemplars, trained=trained and not first.probe)
+    way = asking(engine, first.prompt, first.exemplars, trained=None if first.probe else trained)
     rounded = first.match == "rounded"
     answers: list[list[GradedAnswer]] = [[] for _ in jobs]
     seconds = [0.0] * len(jobs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import ray
@@ -94,19 +95,19 @@ class Judge:
         runnable = [
             index for index, (_, sample, _) in enumerate(rows) if not sample.error and parsed[index].outcome is None
         ]
-        executions = self._box.run(
-            [parsed[index].program for index in runnable],
-            entry=[rows[index][1].entry or "solution" for index in runnable],
+        entries = [rows[index][1].entry or "solution" for index in runnable]
+        executions = self._thought.conclude(
+            partial(self._box.run, entry=entries), [parsed[index].program for index in runnable]
         )
         executed: dict[int, Execution] = dict(zip(runnable, executions, strict=True))
         for index, (shard, sample, gold) in enumerate(rows):
-            execution = executed.get(index)
+            execution, flaw = executed.get(index), parsed[index].outcome
             if sample.error:
                 outcome, value, detail = Outcome.TEACHER_ERROR, "", sample.error
-            elif execution is None:
-                outcome, value, detail = parsed[index].outcome, "", ""
+            elif flaw is not None:
+                outcome, value, detail = flaw, "", ""
             else:
-                outcome, value, detail = judge(execution, gold or None)  # only new problems have no answer yet
+                outcome, value, detail = judge(executed[index], gold or None)  # only new problems have no answer yet
             yield (
                 shard,
                 Verdict(

@@ -25,6 +25,7 @@ from pad_ray.refine.on_policy import repairs
 from pad_ray.run import Run
 from pad_ray.sandbox import Sandbox
 from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts.protocol import Thought
 from pad_ray.thoughts.rewriting import made_by
 
 
@@ -67,6 +68,7 @@ def curate(run: Run, round_: int, reporter: Reporter) -> None:
 
 def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Example], Counter[str]]:
     """The examples of one shard before balancing, and what was dropped by reason."""
+    thought = THOUGHTS[recipe.thought]
     problems, samples, verdicts = shard.problems(), shard.samples(), shard.verdicts()
     earlier = _earlier(shard)
     known = dict[str, list[str]]()
@@ -81,15 +83,14 @@ def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Examp
         if request.sample_id in verdicts
     ]
     failures: list[tuple[Problem, Verdict]] = []
-    if shard.round and recipe.refine.repairs:
+    if shard.round and recipe.refine.repairs and thought.repair_prompt:
         # A failure is not lost yet: it may become a repair.
         failures = [(problem, verdict) for problem, verdict, _ in judged if verdict.outcome is not Outcome.CORRECT]
         judged = [row for row in judged if row[1].outcome is Outcome.CORRECT]
-    found = candidates(judged, known, recipe.curate.max_chars, dropped)
-    successes = capped(_still_correct(found, box, dropped), recipe.curate.max_per_problem, dropped)
+    found = candidates(thought, judged, known, recipe.curate.max_chars, dropped)
+    successes = capped(_still_correct(thought, found, box, dropped), recipe.curate.max_per_problem, dropped)
     if shard.round and not recipe.refine.successes:
         dropped["successes_not_wanted"], successes = len(successes), []
-    thought = THOUGHTS[recipe.thought]
     examples = [
         Example(
             example_id=candidate.sample_id,
@@ -161,10 +162,10 @@ def _is_repair(example: Example) -> bool:
     return example.task == "repair" and example.origin != "injected"
 
 
-def _still_correct(found: list[Candidate], box: Sandbox, dropped: Counter[str]) -> list[Candidate]:
-    """Execute the rewritten programs: only what is correct in the form that will be taught may be taught."""
+def _still_correct(thought: Thought, found: list[Candidate], box: Sandbox, dropped: Counter[str]) -> list[Candidate]:
+    """Judge the rewritten texts: only what is correct in the form that will be taught may be taught."""
     kept: list[Candidate] = []
-    executions = box.run([candidate.program for candidate in found])
+    executions = thought.conclude(box.run, [candidate.program for candidate in found])
     for candidate, execution in zip(found, executions, strict=True):
         if judge(execution, candidate.problem.answer)[0] is Outcome.CORRECT:
             kept.append(candidate)

@@ -1,8 +1,7 @@
-"""The forms of reasoning that can be distilled. Each module knows its prompts, its parse and its training text."""
-
-from types import ModuleType
+"""The forms of reasoning that can be distilled. Each module knows its prompts, its parse, its judge and its targets."""
 
 from pad_ray.thoughts import program
+from pad_ray.thoughts.protocol import Thought
 
-THOUGHTS: dict[str, ModuleType] = {"program": program}
-"""Modules by the recipe's `thought`; each has teacher_messages, student_prompt, repair_prompt and parse."""
+THOUGHTS: dict[str, Thought] = {"program": program}
+"""Modules by the recipe's `thought`."""

@@ -7,28 +7,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from pad_ray.curate.canonical import canonicalise
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Example, Message
+from pad_ray.sandbox.execution import Execution
+from pad_ray.syntax import fingerprint
 from pad_ray.thoughts.exemplars import Exemplar
 from pad_ray.thoughts.files import prompt_text
+from pad_ray.thoughts.protocol import Execute, Parsed, Target
+
+STOP: str = "Question:"
+"""The student's form begins with it."""
 
 _FENCE = re.compile(r"```[ \t]*(\w*)[ \t]*\r?\n(.*?)(?:\r?\n[ \t]*```|\Z)", re.DOTALL)
 _CODE_START = re.compile(
     r"^(?:def \w|import \w|from \w[\w.]* import |[A-Za-z_]\w*(?:, *[A-Za-z_]\w*)* *=[^=])", re.MULTILINE
 )
 _CODE_INSIDE = re.compile(r"^[ \t]+(?:return\b|[A-Za-z_]\w* *=[^=])", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """What a reply holds."""
-
-    program: str
-    """The program text, or empty."""
-    outcome: Outcome | None
-    """Why it cannot be executed, or None if it can."""
 
 
 def teacher_messages(question: str, context: Sequence[Exemplar] = ()) -> tuple[Message, ...]:
@@ -78,6 +74,24 @@ def parse(reply: str, finish_reason: str = "stop") -> Parsed:
     if finish_reason == "length":
         return Parsed(program and program + "\n", Outcome.TRUNCATED)
     return Parsed(program + "\n", None) if program else Parsed("", Outcome.REFUSED)
+
+
+def conclude(execute: Execute, texts: Sequence[str]) -> list[Execution]:
+    """What became of each program: it is executed as it is."""
+    return execute(texts)
+
+
+def target(text: str, entry: str = "") -> Target:
+    """The program as `solution()` without arguments (see `pad_ray.curate.canonical`)."""
+    return Target(*canonicalise(text, entry))
+
+
+def mark(text: str) -> str:
+    """Equal for programs with the same syntax tree; what has none is only like itself."""
+    try:
+        return fingerprint(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return text.strip()
 
 
 def _extract(reply: str) -> str:

@@ -9,6 +9,7 @@ from pad_ray.evaluate.answer import answer_directly
 from pad_ray.evaluate.asking import EXEMPLARS, NEXT_QUESTION, Asking, asking, draw_exemplars
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Example, Message, Problem
+from pad_ray.thoughts import program as program_thought
 from pad_ray.thoughts.program import few_shot_prompt, student_prompt
 
 
@@ -23,7 +24,7 @@ class Chatter:
 
 
 def ask(kind: Any, *, chats: bool, trained: bool = False) -> Asking:
-    return asking(Chatter(chats), kind, examples("a", "b"), trained=trained)  # type: ignore[arg-type]
+    return asking(Chatter(chats), kind, examples("a", "b"), trained=program_thought if trained else None)  # type: ignore[arg-type]
 
 
 def example(number: int, source: str, task: str = "solve", problem: int | None = None) -> Example:
