@@ -62,8 +62,9 @@ def repaired(
 ) -> list[Choice]:
     """The choices, where those without a value were given up to `repairs` greedy turns of the student to mend them.
 
-    The turns of a question end with a value, with one that failed before, or with a failure that no message describes; a
-    thought without a form of repair has none. What stays without a value keeps its first text. `tokens` counts all.
+    The turns of a question end with a value, with a text that failed before, or with a failure that no message
+    describes; without a form of repair there are none. What stays without a value keeps its first text. `tokens`
+    counts all turns.
     """
     form = form or thought.repair_prompt
     if form is None:
