@@ -33,8 +33,8 @@ UNSOLVED = ("no solution found", "several solutions", "not determined")
 
 _FENCE = re.compile(r"```[ \t]*\w*[ \t]*\r?\n(.*?)(?:\r?\n[ \t]*```|\Z)", re.DOTALL)
 _COMMENT = re.compile(r"(?:^|(?<=\s))[%#].*")
-_NEAR = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?=[A-Za-z_(])")
-"""A number right before a name or a bracket: 2x is 2 * x."""
+_NEAR = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?![eE][-+]?\d)(?=[A-Za-z_(])")
+"""A number right before a name or a bracket: 2x is 2 * x, and 2e5 stays a number."""
 _NAME_LENGTH = 64
 
 

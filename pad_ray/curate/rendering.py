@@ -1,0 +1,201 @@
+"""One worked solution in every form of reasoning, so that a study of forms compares nothing but the form.
+
+The source is GSM8K's (2110.14168): steps with calculator marks (`<<48/2=24>>`), in its Socratic form each behind the
+sub-question that it answers. Of the same marks a chain keeps the prose, a program makes a line each, a system an
+equation each. A rendering counts only if it comes to the gold answer by the judge of its form.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import islice
+from typing import NamedTuple
+
+from pad_ray.curate.naming import step_name
+from pad_ray.grading.compare import Comparison, compare
+from pad_ray.grading.verdict import judge
+from pad_ray.outcomes import Outcome
+from pad_ray.records import Problem, Step
+from pad_ray.thoughts import THOUGHTS, arithmetic, chain, equation
+from pad_ray.thoughts.protocol import Execute
+
+FORMS = {"chain": "chain", "plain_chain": "chain", "program": "program", "equation": "equation"}
+"""Forms of one text, with the thought that judges each: `plain_chain` is the chain without its calculator marks."""
+SOCRATIC = "socratic"
+"""The form of pairs: sub-questions with their answers."""
+AT_ONCE = 256
+"""Problems whose renderings are judged together."""
+
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|\.\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """One problem in the forms that come to its answer."""
+
+    problem: Problem
+    """The problem."""
+    texts: dict[str, str] = field(default_factory=dict[str, str])
+    """By form: what a student of it is to write."""
+    pairs: tuple[Step, ...] = ()
+    """The Socratic form: sub-questions, each with `prose ## answer`; empty where there is none."""
+    reasons: dict[str, str] = field(default_factory=dict[str, str])
+    """By form: why there is none."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every form is there, so that the problem may take part in a comparison."""
+        return not self.reasons
+
+
+class _Line(NamedTuple):
+    """One calculation of a worked solution."""
+
+    name: str
+    """What its result is called."""
+    calculation: ast.expr
+    """What is calculated, with earlier results by name."""
+
+
+class _Unusable(Exception):
+    """A worked solution has no such form; the message is the reason, as it is counted."""
+
+
+def rendered(problems: Iterable[Problem], execute: Execute) -> Iterator[Rendering]:
+    """Every problem in all forms, in order; those that do not come to the gold answer are left out with a reason.
+
+    Reasons: `no_marks`, `unreadable_mark`, `wrong_arithmetic` (a mark that does not hold), `ends_elsewhere` (the last
+    mark is not the answer), `no_sub_question`, `step_without_value`, or the outcome of judging what was rendered.
+    """
+    waiting = iter(problems)
+    while some := list(islice(waiting, AT_ONCE)):
+        drawn = [_drafts(problem) for problem in some]
+        for form, thought in FORMS.items():
+            texts = [(one, one.texts[form]) for one in drawn if form in one.texts]
+            ends = THOUGHTS[thought].conclude(execute, [text for _, text in texts])
+            for (one, _), end in zip(texts, ends, strict=True):
+                outcome = judge(end, one.problem.answer).outcome
+                if outcome is not Outcome.CORRECT:
+                    del one.texts[form]
+                    one.reasons[form] = outcome.value
+        yield from drawn
+
+
+def counted(renderings: Iterable[Rendering]) -> dict[str, Counter[str]]:
+    """By form: how many problems have it (`kept`), and how many have not, by reason; `whole` counts those with all."""
+    found = {form: Counter[str]() for form in (*FORMS, SOCRATIC, "whole")}
+    for one in renderings:
+        for form in (*FORMS, SOCRATIC):
+            found[form][one.reasons.get(form, "kept")] += 1
+        found["whole"]["kept" if one.whole else "some_form_missing"] += 1
+    return found
+
+
+def _drafts(problem: Problem) -> Rendering:
+    """All forms of a problem before they are judged."""
+    steps, texts, reasons = _steps(problem), dict[str, str](), dict[str, str]()
+    pairs: tuple[Step, ...] = ()
+    try:
+        texts["chain"] = _chain(problem, steps)
+        texts["plain_chain"] = chain.without_marks(texts["chain"])
+    except _Unusable as unusable:
+        reasons |= dict.fromkeys(("chain", "plain_chain"), str(unusable))
+    try:
+        lines = _lines(problem, steps)
+        texts["program"], texts["equation"] = _program(lines), _system(lines)
+    except _Unusable as unusable:
+        reasons |= dict.fromkeys(("program", "equation"), str(unusable))
+    try:
+        pairs = _pairs(problem, steps)
+    except _Unusable as unusable:
+        reasons[SOCRATIC] = str(unusable)
+    return Rendering(problem, texts, pairs, reasons)
+
+
+def _chain(problem: Problem, steps: Sequence[Step]) -> str:
+    text = chain.render([step.answer.strip() for step in steps if step.answer.strip()], problem.answer)
+    if not chain.MARK.search(text):
+        raise _Unusable("no_marks")
+    if chain.checked(text).wrong:
+        raise _Unusable("wrong_arithmetic")
+    return text
+
+
+def _steps(problem: Problem) -> Sequence[Step]:
+    """The annotated steps, or else the lines of the worked solution as steps that answer no sub-question."""
+    return problem.steps or [Step("", line) for line in problem.rationale.splitlines()]
+
+
+def _lines(problem: Problem, steps: Sequence[Step]) -> list[_Line]:
+    """A line for every mark, in which an earlier result is called by its name."""
+    asked = {Fraction(number.replace(",", "")) for number in _NUMBER.findall(problem.question)}
+    results = dict[str, Fraction]()  # what the author says each line comes to
+    used = set[str]()
+    lines = list[_Line]()
+    for step in steps:
+        for place, mark in enumerate(chain.MARK.findall(step.answer)):
+            calculation, _, said = mark.rpartition("=")
+            tree, result = arithmetic.read(calculation), arithmetic.read(said)
+            value = result and arithmetic.value(result)
+            if tree is None or value is None or arithmetic.names(tree):
+                raise _Unusable("unreadable_mark")
+            name = step_name("" if place else step.question, len(lines) + 1, results)
+            lines.append(_Line(name, _Linked(results, asked, used).visit(tree)))
+            results[name] = value
+    if not lines:
+        raise _Unusable("no_marks")
+    if compare(str(results[lines[-1].name]), problem.answer) is not Comparison.EQUAL:
+        raise _Unusable("ends_elsewhere")
+    return lines
+
+
+def _program(lines: Sequence[_Line]) -> str:
+    body = "".join(f"    {name} = {ast.unparse(calculation)}\n" for name, calculation in lines)
+    return f"def solution():\n{body}    return {lines[-1].name}\n"
+
+
+def _system(lines: Sequence[_Line]) -> str:
+    sides = [(name, ast.unparse(calculation)) for name, calculation in lines]
+    return equation.render([*sides, (equation.ASKED, lines[-1].name)])
+
+
+def _pairs(problem: Problem, steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Sub-questions with their answers; a step's value is that of its last mark, or the one number it speaks of."""
+    pairs, value = list[Step](), ""
+    for step in steps:
+        marks = chain.MARK.findall(step.answer)
+        spoken = {number.replace(",", "") for number in _NUMBER.findall(step.answer)}
+        if not step.question.strip():
+            raise _Unusable("no_sub_question")
+        if not marks and len(spoken) != 1:
+            raise _Unusable("step_without_value")
+        value = marks[-1].rpartition("=")[2].strip() if marks else spoken.pop()
+        pairs.append(Step(step.question.strip(), f"{chain.without_marks(step.answer).strip()} ## {value}"))
+    if not pairs:
+        raise _Unusable("no_sub_question")
+    if compare(value, problem.answer) is not Comparison.EQUAL:
+        raise _Unusable("ends_elsewhere")
+    return tuple(pairs)
+
+
+class _Linked(ast.NodeTransformer):
+    """Puts the names of earlier results where the author wrote their values.
+
+    A number that the question states too is taken for the earlier result only once: before that result is used at all.
+    """
+
+    def __init__(self, results: dict[str, Fraction], asked: set[Fraction], used: set[str]) -> None:
+        self._results, self._asked, self._used = results, asked, used
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        value = arithmetic.number(node)
+        for name in reversed(self._results):
+            if self._results[name] == value and (value not in self._asked or name not in self._used):
+                self._used.add(name)
+                return ast.Name(name, ast.Load())
+        return node
