@@ -16,7 +16,7 @@ _TAKEN = frozenset({*dir(builtins), *keyword.kwlist, *keyword.softkwlist, "ans",
 """What a name must not be: a word of Python's, or one that stands for the answer or for a sign."""
 _FILLING = """
 a an and any are as at be been being by can could did do does for from get gets had has have he her hers him his how i
-if in is it its many may me might much must my of on or our s she should so some t that the their them then there these
+if in is it its many me much must my of on or our s she should so some t that the their them then there these
 they this those to was we were what when where which who whom whose why will with would you your
 """
 _EMPTY = frozenset(_FILLING.split())

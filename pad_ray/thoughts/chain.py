@@ -39,6 +39,7 @@ _BOX = re.compile(r"\\boxed\{([^{}]*)\}")
 _LINE = re.compile(r"^[ \t]*(?:(?:final )?answer|A)[ \t]*:([^\n]*)", re.IGNORECASE | re.MULTILINE)
 _NEXT = re.compile(rf"^{STOP}.*", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"[-+]?\s?[$€£]?\s?[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:\.\d+)?|\.\d+)(?:\s?/\s?\d+)?\s?%?")
+_CHOICE = re.compile(r"\([A-Za-z]\)(?=\s|\Z)")
 _RANGE = re.compile(r"\s*(?:or|to|and|-|–)\s*[$€£]?\d")
 _TERM = r"[($]*\d[\d,.]*%?\)*"
 _SUM = re.compile(
@@ -160,6 +161,8 @@ def _last(text: str) -> re.Match[str] | None:
 def _alone(said: str) -> str:
     """The answer itself, of what stands behind the sign for it: a number loses the words around it."""
     said = _BOX.sub(r"\1", without_marks(said)).strip().strip("*`_").rstrip(".").strip()
+    if choice := _CHOICE.match(said):
+        return choice[0]
     if "=" in said:
         return _alone(said.rpartition("=")[2])
     if not any(letter.isalnum() for letter in said):
