@@ -50,7 +50,7 @@ def task_rows(uri: str, rows: Callable[[str], Rows]) -> Rows:
         raise ProblemError(f"{uri}: there is no option {next(iter(options))!r}.", hint="With a path there is no other.")
     for place, row in rows(path):
         found = TASKS[name](row, place)
-        yield place, {"id": _id(row), **found, "source": found.get("source") or _source(name, row, path)}
+        yield place, {"id": _id(row), **found, "source": _source(name, row, path)}
 
 
 def _gsm8k(row: Row, place: str) -> Row:
