@@ -93,8 +93,8 @@ def parse(reply: str, finish_reason: str = "stop") -> Parsed:
     return Parsed(text + "\n", None if answer(text) else Outcome.NO_ANSWER)
 
 
-def conclude(_: Execute, texts: Sequence[str]) -> list[Execution]:
-    """The answer that each chain gives; it is read, nothing is executed."""
+def conclude(execute: Execute, texts: Sequence[str]) -> list[Execution]:
+    """The answer that each chain gives; it is read, and `execute` is not called."""
     answers = [answer(text) for text in texts]
     return [Execution(Outcome.OK, found) if found else Execution(Outcome.NO_ANSWER) for found in answers]
 

@@ -36,6 +36,7 @@ _COMMENT = re.compile(r"(?:^|(?<=\s))[%#].*")
 _NEAR = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?![eE][-+]?\d)(?=[A-Za-z_(])")
 """A number right before a name or a bracket: 2x is 2 * x, and 2e5 stays a number."""
 _NAME_LENGTH = 64
+_SIGNS: dict[type[ast.operator], str] = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 
 
 class Equation(NamedTuple):
@@ -172,8 +173,7 @@ def _spelled(tree: ast.expr, places: dict[str, str]) -> str:
     if isinstance(tree, ast.UnaryOp):
         return f"({'-' if isinstance(tree.op, ast.USub) else '+'}{_spelled(tree.operand, places)})"
     assert isinstance(tree, ast.BinOp)  # `arithmetic.read` lets nothing else pass
-    sign = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}[type(tree.op)]
-    return f"({_spelled(tree.left, places)} {sign} {_spelled(tree.right, places)})"
+    return f"({_spelled(tree.left, places)} {_SIGNS[type(tree.op)]} {_spelled(tree.right, places)})"
 
 
 @cache
