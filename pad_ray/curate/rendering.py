@@ -133,7 +133,8 @@ def _steps(problem: Problem) -> Sequence[Step]:
 
 def _lines(problem: Problem, steps: Sequence[Step]) -> list[_Line]:
     """A line for every mark, in which an earlier result is called by its name."""
-    asked = {Fraction(number.replace(",", "")) for number in _NUMBER.findall(problem.question)}
+    written = (arithmetic.read(number) for number in _NUMBER.findall(problem.question))
+    asked = {arithmetic.value(number) for number in written if number is not None}
     results = dict[str, Fraction]()  # what the author says each line comes to
     used = set[str]()
     lines = list[_Line]()
@@ -189,7 +190,7 @@ class _Linked(ast.NodeTransformer):
     A number that the question states too is taken for the earlier result only once: before that result is used at all.
     """
 
-    def __init__(self, results: dict[str, Fraction], asked: set[Fraction], used: set[str]) -> None:
+    def __init__(self, results: dict[str, Fraction], asked: set[Fraction | None], used: set[str]) -> None:
         self._results, self._asked, self._used = results, asked, used
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:

@@ -13,6 +13,8 @@ from fractions import Fraction
 
 MAX_TEXT = 300
 """Longest expression, in characters."""
+MAX_DEPTH = 60
+"""Operations within each other; also the most terms of a sum."""
 MAX_BITS = 4096
 """Largest numerator or denominator of a value."""
 
@@ -60,7 +62,9 @@ def number(constant: ast.Constant) -> Fraction:
     return Fraction(repr(constant.value))
 
 
-def _is_arithmetic(tree: ast.expr) -> bool:
+def _is_arithmetic(tree: ast.expr, depth: int = 0) -> bool:
+    if depth > MAX_DEPTH:  # whoever walks the tree needs a stack for it
+        return False
     if isinstance(tree, ast.Constant):
         kind = type(tree.value)
         # A float of infinite size is no number that was written.
@@ -68,9 +72,10 @@ def _is_arithmetic(tree: ast.expr) -> bool:
     if isinstance(tree, ast.Name):
         return tree.id.isascii()
     if isinstance(tree, ast.UnaryOp):
-        return isinstance(tree.op, ast.USub | ast.UAdd) and _is_arithmetic(tree.operand)
+        return isinstance(tree.op, ast.USub | ast.UAdd) and _is_arithmetic(tree.operand, depth + 1)
     if isinstance(tree, ast.BinOp):
-        return isinstance(tree.op, _OPERATORS) and _is_arithmetic(tree.left) and _is_arithmetic(tree.right)
+        sides = _is_arithmetic(tree.left, depth + 1) and _is_arithmetic(tree.right, depth + 1)
+        return isinstance(tree.op, _OPERATORS) and sides
     return False
 
 

@@ -32,9 +32,8 @@ MARK = re.compile(r"<<([^<>\n]*)>>")
 
 _FINAL = re.compile(r"####(?P<answer>[^\n]*)")
 # The other ways in which authors say that this is their answer: within a sentence, in a box, in a line of its own.
-_SENTENCE = re.compile(
-    r"\b(?:the|final) answer(?: is|:|=)+([^\n]*?)(?=\.?[ \t]*(?:\n|\Z)|\.[ \t]+[A-Z])", re.IGNORECASE
-)
+_SENTENCE = re.compile(r"\b(?:the|final) answer(?: is|:|=)+", re.IGNORECASE)
+_NEW_SENTENCE = re.compile(r"\.\s+(?=[A-Z])")
 _BOX = re.compile(r"\\boxed\{([^{}]*)\}")
 _LINE = re.compile(r"^[ \t]*(?:(?:final )?answer|A)[ \t]*:([^\n]*)", re.IGNORECASE | re.MULTILINE)
 _NEXT = re.compile(rf"^{STOP}.*", re.MULTILINE | re.DOTALL)
@@ -129,9 +128,11 @@ def answer(text: str) -> str:
     """The answer that a chain gives, or empty: behind its last `####`, else what it says last that its answer is."""
     if final := _last(text):
         return _alone(final["answer"])
-    for way in (_SENTENCE, _BOX, _LINE):
-        if said := way.findall(text):
-            return _alone(said[-1])
+    if said := [*_SENTENCE.finditer(text)]:
+        return _alone(_NEW_SENTENCE.split(text[said[-1].end() :].partition("\n")[0], maxsplit=1)[0])
+    for way in (_BOX, _LINE):
+        if found := way.findall(text):
+            return _alone(found[-1])
     return ""
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pad_ray.curate.naming import step_name
-from pad_ray.curate.rendering import SOCRATIC, Rendering, counted, rendered
+from pad_ray.curate.rendering import FORMS, SOCRATIC, Rendering, counted, rendered
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Problem, Step
 from pad_ray.sandbox import Execution, Sandbox
@@ -81,6 +81,22 @@ def test_what_cannot_be_rendered_is_left_out_with_its_reason() -> None:
     assert reasons("There are <<x+4=8>>8.")["equation"] == "unreadable_mark"
     assert reasons("There are <<4+4=8>>8.", question="") == {SOCRATIC: "no_sub_question"}
     assert reasons("Of 3 and 5 <<4+4=8>>8.", "So 8 or 9.")[SOCRATIC] == "step_without_value"
+
+
+pieces = st.sampled_from(
+    ["<<", ">>", "=", "2", "3.5", "+", "(", "x", "9" * 5000, "1" * 20, "/0", " ", "\n", "#### ", "é"]
+)
+words = st.text() | st.lists(pieces).map("".join)
+
+
+@given(words, words, st.lists(st.tuples(words, words), max_size=3))
+def test_whatever_a_worked_solution_holds_each_form_is_there_or_has_a_reason(
+    question: str, gold: str, told: list[tuple[str, str]]
+) -> None:
+    problem = Problem("p", question, gold, steps=tuple(Step(*one) for one in told))
+    [found] = rendered([problem], lambda programs: [Execution(Outcome.OK, "2") for _ in programs])
+    forms = {*FORMS, SOCRATIC}
+    assert {*found.texts, *([SOCRATIC] if found.pairs else [])} == forms - found.reasons.keys()
 
 
 def test_a_rendering_that_executes_to_something_else_is_left_out() -> None:

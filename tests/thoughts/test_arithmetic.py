@@ -73,6 +73,11 @@ def test_what_has_no_bounded_exact_value_has_none(text: str) -> None:
     assert come_to(text) is None
 
 
+@pytest.mark.parametrize("text", ["-" * 290 + "1", "(" * 140 + "1" + ")" * 140, "1+" * 140 + "1", "2**" * 99 + "2"])
+def test_no_text_needs_a_deep_stack(text: str) -> None:
+    assert arithmetic.read(text) is None or come_to(text) == 1
+
+
 @given(sums)
 def test_sums_come_to_what_exact_arithmetic_says(text: str) -> None:
     digits = ast.unparse(_Exact().visit(ast.parse(text, mode="eval")))

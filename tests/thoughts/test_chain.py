@@ -115,6 +115,14 @@ def test_any_text_is_parsed_judged_and_checked_without_an_error(text: str) -> No
     chain.mark(text)
 
 
+@pytest.mark.parametrize("piece", [" ", "1 + ", "(", "<<", "####", "the answer is ", "1" * 9, "A:\n", "x", "1,000"])
+def test_long_texts_are_parsed_at_once(piece: str) -> None:
+    text = f"The answer is {piece * 2_000}!"
+    chain.parse(text)
+    chain.checked(text)
+    chain.target(text)
+
+
 def test_calculator_marks_are_read_over_and_taken_out() -> None:
     plain = chain.without_marks(STEPS)
     assert plain == "He has 3 * 4 = 12 eggs.\nOne breaks, so 12 - 1 = 11 are left.\n"
