@@ -2,7 +2,8 @@
 
 The source is GSM8K's (2110.14168): steps with calculator marks (`<<48/2=24>>`), in its Socratic form each behind the
 sub-question that it answers. Of the same marks a chain keeps the prose, a program makes a line each, a system an
-equation each. A rendering counts only if it comes to the gold answer by the judge of its form.
+equation each. Items of a template (coin flips, last letters) bring their own program. A rendering counts only if it
+comes to the gold answer by the judge of its form.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pad_ray.curate.naming import step_name
 from pad_ray.grading.compare import Comparison, compare
 from pad_ray.grading.verdict import judge
 from pad_ray.outcomes import Outcome
+from pad_ray.problems.templates import worked_program
 from pad_ray.records import Problem, Step
 from pad_ray.thoughts import THOUGHTS, arithmetic, chain, equation
 from pad_ray.thoughts.protocol import Execute
@@ -98,6 +100,8 @@ def counted(renderings: Iterable[Rendering]) -> dict[str, Counter[str]]:
 
 def _drafts(problem: Problem) -> Rendering:
     """All forms of a problem before they are judged."""
+    if program := worked_program(problem):
+        return _of_template(problem, program)
     steps, texts, reasons = _steps(problem), dict[str, str](), dict[str, str]()
     pairs: tuple[Step, ...] = ()
     try:
@@ -115,6 +119,14 @@ def _drafts(problem: Problem) -> Rendering:
     except _Unusable as unusable:
         reasons[SOCRATIC] = str(unusable)
     return Rendering(problem, texts, pairs, reasons)
+
+
+def _of_template(problem: Problem, program: str) -> Rendering:
+    """Words without arithmetic: a chain and a program are all there can be."""
+    prose = chain.render(problem.rationale.splitlines(), problem.answer)
+    texts = {"program": program} | ({"chain": prose, "plain_chain": prose} if problem.rationale else {})
+    reasons = dict.fromkeys(("chain", "plain_chain", "equation", SOCRATIC), "no_marks")
+    return Rendering(problem, texts, (), {form: why for form, why in reasons.items() if form not in texts})
 
 
 def _chain(problem: Problem, steps: Sequence[Step]) -> str:

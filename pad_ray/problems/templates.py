@@ -10,6 +10,7 @@ The names are our own list. Whatever a test set holds is left out at the intake 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import resources
@@ -17,8 +18,11 @@ from random import Random
 from typing import Any
 
 from pad_ray.errors import ProblemError
+from pad_ray.records import Problem
 
 SIZE, SEED, PEOPLE = 100, 0, 4
+_ACT = re.compile(r"(\w+) (flips|does not flip) the coin\.")
+_QUOTED = re.compile(r'"([^"\n]+)"')
 _LIMITS = {"size": (1, 1_000_000), "seed": (-(2**31), 2**31), "people": (1, 32)}
 
 
@@ -67,6 +71,23 @@ TEMPLATES: dict[str, Callable[[str, dict[str, str]], Iterator[tuple[str, dict[st
     "last_letters": last_letters,
 }
 """Tasks all of whose questions share one template, by name."""
+
+
+def worked_program(problem: Problem) -> str:
+    """The program that solves an item of a template, made of its question; empty for any other problem."""
+    acts: list[tuple[str, str]] = _ACT.findall(problem.question)
+    words = _QUOTED.search(problem.question)
+    if problem.source == "coin_flip" and acts:
+        flips = ", ".join(f"{name!r}: {act == 'flips'}" for name, act in acts)
+        return (
+            "def solution():\n    heads_up = True\n"
+            f"    flips = {{{flips}}}\n"
+            "    for name in flips:\n        if flips[name]:\n            heads_up = not heads_up\n"
+            "    return 'yes' if heads_up else 'no'\n"
+        )
+    if problem.source == "last_letters" and words:
+        return f"def solution():\n    words = {words[1].split()!r}\n    return ''.join(word[-1] for word in words)\n"
+    return ""
 
 
 @cache

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from pad_ray.curate.naming import step_name
 from pad_ray.curate.rendering import FORMS, SOCRATIC, Rendering, counted, rendered
 from pad_ray.outcomes import Outcome
+from pad_ray.problems import take_in
 from pad_ray.records import Problem, Step
 from pad_ray.sandbox import Execution, Sandbox
-from pad_ray.thoughts import arithmetic, chain
+from pad_ray.thoughts import THOUGHTS, arithmetic, chain
 
 EGGS = Problem(
     "eggs",
@@ -109,6 +110,17 @@ def test_every_problem_is_counted_once_in_every_form() -> None:
     counts = counted([Rendering(EGGS, {}, (), {"chain": "no_marks"}), Rendering(EGGS)])
     assert counts["chain"] == {"no_marks": 1, "kept": 1} and counts["program"] == {"kept": 2}
     assert counts["whole"] == {"some_form_missing": 1, "kept": 1}
+
+
+@pytest.mark.parametrize("task", ["coin_flip", "last_letters"])
+def test_items_of_a_template_have_a_chain_and_a_program(task: str, box: Sandbox) -> None:
+    problems = take_in(f"task://{task}?size=40&seed=3", "train").problems
+    found = list(rendered(problems, box.run))
+    counts = counted(found)
+    assert all(THOUGHTS["program"].target(one.texts["program"]).text == one.texts["program"] for one in found)
+    assert {form: counts[form]["kept"] for form in counts if counts[form]["kept"]} == dict.fromkeys(
+        ("chain", "plain_chain", "program"), 40
+    )
 
 
 def test_a_number_of_the_question_stands_for_a_result_only_once() -> None:
