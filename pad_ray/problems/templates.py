@@ -86,7 +86,7 @@ def worked_program(problem: Problem) -> str:
             "    return 'yes' if heads_up else 'no'\n"
         )
     if problem.source == "last_letters" and words:
-        return f"def solution():\n    words = {words[1].split()!r}\n    return ''.join(word[-1] for word in words)\n"
+        return f"def solution():\n    words = {words[1].split()!r}\n    return ''.join([word[-1] for word in words])\n"
     return ""
 
 
