@@ -1,8 +1,8 @@
 """One worked solution in every form of reasoning, so that a study of forms compares nothing but the form.
 
 The source is GSM8K's (2110.14168): steps with calculator marks (`<<48/2=24>>`), in its Socratic form each behind the
-sub-question that it answers. Of the same marks a chain keeps the prose, a program makes a line each, a system an
-equation each. Items of a template (coin flips, last letters) bring their own program. A rendering counts only if it
+sub-question that it answers. Of the same calculations a chain keeps the prose, a program makes a line each, a system
+an equation each. Items of a template (coin flips, last letters) bring their own program. A rendering counts only if it
 comes to the gold answer by the judge of its form.
 """
 
@@ -71,8 +71,9 @@ class _Unusable(Exception):
 def rendered(problems: Iterable[Problem], execute: Execute) -> Iterator[Rendering]:
     """Every problem in all forms, in order; those that do not come to the gold answer are left out with a reason.
 
-    Reasons: `no_marks`, `unreadable_mark`, `wrong_arithmetic` (a mark that does not hold), `ends_elsewhere` (the last
-    mark is not the answer), `no_sub_question`, `step_without_value`, or the outcome of judging what was rendered.
+    Reasons: `no_marks`, `no_calculation`, `unreadable_mark`, `wrong_arithmetic` (a mark that does not hold),
+    `ends_elsewhere` (the last result is not the answer), `no_sub_question`, `step_without_value`, or the outcome of
+    judging what was rendered.
     """
     waiting = iter(problems)
     while some := list(islice(waiting, AT_ONCE)):
@@ -144,15 +145,14 @@ def _steps(problem: Problem) -> Sequence[Step]:
 
 
 def _lines(problem: Problem, steps: Sequence[Step]) -> list[_Line]:
-    """A line for every mark, in which an earlier result is called by its name."""
+    """A line for every calculation, in which an earlier result is called by its name."""
     written = (arithmetic.read(number) for number in _NUMBER.findall(problem.question))
     asked = {arithmetic.value(number) for number in written if number is not None}
     results = dict[str, Fraction]()  # what the author says each line comes to
     used = set[str]()
     lines = list[_Line]()
     for step in steps:
-        for place, mark in enumerate(chain.MARK.findall(step.answer)):
-            calculation, _, said = mark.rpartition("=")
+        for place, (calculation, said) in enumerate(_calculations(step)):
             tree, result = arithmetic.read(calculation), arithmetic.read(said)
             value = result and arithmetic.value(result)
             if tree is None or value is None or arithmetic.names(tree):
@@ -161,10 +161,16 @@ def _lines(problem: Problem, steps: Sequence[Step]) -> list[_Line]:
             lines.append(_Line(name, _Linked(results, asked, used).visit(tree)))
             results[name] = value
     if not lines:
-        raise _Unusable("no_marks")
+        raise _Unusable("no_calculation")
     if compare(str(results[lines[-1].name]), problem.answer) is not Comparison.EQUAL:
         raise _Unusable("ends_elsewhere")
     return lines
+
+
+def _calculations(step: Step) -> list[tuple[str, str]]:
+    """The marks of a step; of one that has none, the sums in its prose that hold: its author forgot to mark them."""
+    found = chain.calculations(step.answer)
+    return found if chain.MARK.search(step.answer) else [one for one in found if chain.holds(*one)]
 
 
 def _program(lines: Sequence[_Line]) -> str:
@@ -178,16 +184,16 @@ def _system(lines: Sequence[_Line]) -> str:
 
 
 def _pairs(problem: Problem, steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Sub-questions with their answers; a step's value is that of its last mark, or the one number it speaks of."""
+    """Sub-questions with their answers; a step's value is its last result, or the one number that it speaks of."""
     pairs, value = list[Step](), ""
     for step in steps:
-        marks = chain.MARK.findall(step.answer)
+        said = [result for _, result in _calculations(step)]
         spoken = {number.replace(",", "") for number in _NUMBER.findall(step.answer)}
         if not step.question.strip():
             raise _Unusable("no_sub_question")
-        if not marks and len(spoken) != 1:
+        if not said and len(spoken) != 1:
             raise _Unusable("step_without_value")
-        value = marks[-1].rpartition("=")[2].strip() if marks else spoken.pop()
+        value = said[-1].strip() if said else spoken.pop()
         pairs.append(Step(step.question.strip(), f"{chain.without_marks(step.answer).strip()} ## {value}"))
     if not pairs:
         raise _Unusable("no_sub_question")

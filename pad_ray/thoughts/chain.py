@@ -136,23 +136,31 @@ def answer(text: str) -> str:
     return ""
 
 
-def checked(text: str) -> Checked:
-    """Do the arithmetic of a chain again: that of its calculator marks, or where there are none, that of its prose.
-
-    A result may be rounded or cut to the digits it shows.
-    """
+def calculations(text: str) -> list[tuple[str, str]]:
+    """What is calculated in a text and what it is said to come to: its calculator marks, else the sums in its prose."""
     marks: list[str] = MARK.findall(text)
-    claims = [mark.rpartition("=")[::2] for mark in marks] or [(m["sum"], m["said"]) for m in _SUM.finditer(text)]
-    done, wrong = 0, list[str]()
-    for calculation, said in claims:
-        tree, result = arithmetic.read(calculation), arithmetic.read(said)
-        true, shown = (tree and arithmetic.value(tree)), (result and arithmetic.value(result))
-        if true is None or shown is None:
-            continue
-        done += 1
-        if not _shows(said, shown, true):
-            wrong.append(f"{calculation.strip()}={said.strip()}")
-    return Checked(done, tuple(wrong))
+    if marks:
+        return [(calculation, said) for calculation, _, said in (mark.rpartition("=") for mark in marks)]
+    return [(found["sum"], found["said"]) for found in _SUM.finditer(text)]
+
+
+def holds(calculation: str, said: str) -> bool | None:
+    """Whether a calculation comes to what is said, rounded or cut to the digits that are; None if nobody can tell."""
+    tree, result = arithmetic.read(calculation), arithmetic.read(said)
+    true, shown = (tree and arithmetic.value(tree)), (result and arithmetic.value(result))
+    if true is None or shown is None:
+        return None
+    unit = Fraction(1, 10 ** len(said.strip().partition(".")[2]))
+    rounded = abs(true - shown) <= unit / 2
+    cut = 0 <= abs(true) - abs(shown) < unit and true * shown >= 0
+    return rounded or cut or abs(true - shown) <= abs(true) / 10**6
+
+
+def checked(text: str) -> Checked:
+    """Do the arithmetic of a chain again: that of its calculator marks, or where there are none, that of its prose."""
+    found = [(f"{one.strip()}={said.strip()}", holds(one, said)) for one, said in calculations(text)]
+    known = [(claim, right) for claim, right in found if right is not None]
+    return Checked(len(known), tuple(claim for claim, right in known if not right))
 
 
 def _last(text: str) -> re.Match[str] | None:
@@ -181,11 +189,3 @@ def _words(final: re.Match[str]) -> str:
     """What stays of a `####` and its answer among the steps: words that it is part of."""
     before = final.string[: final.start()].rpartition("\n")[2]
     return final["answer"].strip() if before.strip() else ""
-
-
-def _shows(said: str, shown: Fraction, true: Fraction) -> bool:
-    """Whether a result is the true one, rounded or cut to the digits that are said."""
-    unit = Fraction(1, 10 ** len(said.strip().partition(".")[2]))
-    rounded = abs(true - shown) <= unit / 2
-    cut = 0 <= abs(true) - abs(shown) < unit and true * shown >= 0
-    return rounded or cut or abs(true - shown) <= abs(true) / 10**6
