@@ -168,9 +168,12 @@ def _lines(problem: Problem, steps: Sequence[Step]) -> list[_Line]:
 
 
 def _calculations(step: Step) -> list[tuple[str, str]]:
-    """The marks of a step; of one that has none, the sums in its prose that hold: its author forgot to mark them."""
-    found = chain.calculations(step.answer)
-    return found if chain.MARK.search(step.answer) else [one for one in found if chain.holds(*one)]
+    """The marks of a step, or where none of them calculates (`8*3 = <<24=24>>24`), the sums in its prose that hold."""
+    marked = chain.calculations(step.answer) if chain.MARK.search(step.answer) else []
+    if any(_NUMBER.fullmatch(calculation.strip()) is None for calculation, _ in marked):
+        return marked
+    sums = chain.calculations(chain.without_marks(step.answer))
+    return [one for one in sums if chain.holds(*one)] or marked
 
 
 def _program(lines: Sequence[_Line]) -> str:
