@@ -39,12 +39,13 @@ _LINE = re.compile(r"^[ \t]*(?:(?:final )?answer|A)[ \t]*:([^\n]*)", re.IGNORECA
 _NEXT = re.compile(rf"^{STOP}.*", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"[-+]?\s?[$€£]?\s?[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:\.\d+)?|\.\d+)(?:\s?/\s?\d+)?\s?%?")
 _CHOICE = re.compile(r"\([A-Za-z]\)(?=\s|\Z)")
-_RANGE = re.compile(r"\s*(?:or|to|and|-|–)\s*[$€£]?\d")
+_MORE = re.compile(r"\s*(?:or|to|and|-|–)\s*[$€£]?\d|[:/]|(?:st|nd|rd|th)\b")
+"""Behind a number: a range, a time, a date, an ordinal. The number alone is not what is meant."""
 _TERM = r"[($]*\d[\d,.]*%?\)*"
 _SUM = re.compile(
-    # Nor does a sum begin within another one.
+    # No sum begins within another one.
     rf"(?<![\w.,%$)(*/+×÷^-])(?<![-+*/x×÷(^] )(?P<sum>{_TERM}(?:\s*[-+*/x×÷]\s*{_TERM})+)\s*="
-    # What another sign follows is no result yet: 9 * 2 + 1 = 18 + 1 = 19.
+    # And what another sign follows is no result yet: 9 * 2 + 1 = 18 + 1 = 19.
     r"\s*(?P<said>(?>-?\$?-?\d+(?:,\d{3})*(?:\.\d+)?))(?!\d|\s*[-+*/x×÷(%])"
 )
 
@@ -180,7 +181,7 @@ def _alone(said: str) -> str:
     if isinstance(value, canonical.Text):
         # `7 eggs in 4 weeks` is 7, and of `5 or 6` nobody knows which one is meant.
         found = _NUMBER.match(said)
-        if found and not _RANGE.match(said, found.end()):
+        if found and not _MORE.match(said, found.end()):
             return found[0].strip()
     return "" if isinstance(value, canonical.Unreadable) else said
 

@@ -52,7 +52,9 @@ def test_an_answer_is_read_in_the_ways_in_which_authors_give_one(reply: str) -> 
     assert answered(reply, "11") is Outcome.CORRECT
 
 
-@pytest.mark.parametrize("reply", ["#### 12", "#### 5 or 11", "#### 10-11", "The answer is eleventh, at 11."])
+@pytest.mark.parametrize(
+    "reply", ["#### 12", "#### 5 or 11", "#### 11 or 5", "#### 10-11", "#### 11:30", "#### 11/12/2020", "#### 11th"]
+)
 def test_no_number_is_picked_out_of_something_else(reply: str) -> None:
     assert answered(reply, "11") in (Outcome.WRONG_ANSWER, Outcome.UNDECIDED)
 
