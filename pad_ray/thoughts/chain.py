@@ -39,8 +39,8 @@ _LINE = re.compile(r"^[ \t]*(?:(?:final )?answer|A)[ \t]*:([^\n]*)", re.IGNORECA
 _NEXT = re.compile(rf"^{STOP}.*", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"[-+]?\s?[$€£]?\s?[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:\.\d+)?|\.\d+)(?:\s?/\s?\d+)?\s?%?")
 _CHOICE = re.compile(r"\([A-Za-z]\)(?=\s|\Z)")
-_MORE = re.compile(r"\s*(?:or|to|and|-|–)\s*[$€£]?\d|[:/]|(?:st|nd|rd|th)\b")
-"""Behind a number: a range, a time, a date, an ordinal. The number alone is not what is meant."""
+_MORE = re.compile(r"\s*(?:or|to|and|-|–)\s*[$€£]?\d|[:/]\d")
+"""Behind a number: a range, a time, a date. The number alone is not what is meant."""
 _TERM = r"[($]*\d[\d,.]*%?\)*"
 _SUM = re.compile(
     # No sum begins within another one.

@@ -38,6 +38,8 @@ def answered(reply: str, gold: str) -> Outcome:
         f"{STEPS}#### 11 eggs",
         f"{STEPS}#### 11 eggs in 2 boxes.",
         f"{STEPS}#### **11**",
+        f"{STEPS}#### $11/day",
+        f"{STEPS}#### 11th place",
         f"{STEPS}So that makes #### 11 eggs.",
         f"{STEPS}The first box has #### 12 eggs.\nThen #### 11.",
         f"{STEPS}#### 12 - 1 = 11",
@@ -53,7 +55,7 @@ def test_an_answer_is_read_in_the_ways_in_which_authors_give_one(reply: str) -> 
 
 
 @pytest.mark.parametrize(
-    "reply", ["#### 12", "#### 5 or 11", "#### 11 or 5", "#### 10-11", "#### 11:30", "#### 11/12/2020", "#### 11th"]
+    "reply", ["#### 12", "#### 5 or 11", "#### 11 or 5", "#### 10-11", "#### 11:30", "#### 11/12/2020"]
 )
 def test_no_number_is_picked_out_of_something_else(reply: str) -> None:
     assert answered(reply, "11") in (Outcome.WRONG_ANSWER, Outcome.UNDECIDED)
