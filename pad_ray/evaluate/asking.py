@@ -18,7 +18,7 @@ from pad_ray.thoughts import direct, program
 from pad_ray.thoughts.protocol import RepairForm, Thought
 
 if TYPE_CHECKING:
-    from pad_ray.decode.transformers_engine import TransformersEngine
+    from pad_ray.decode.student_engine import StudentEngine
 
 EXEMPLARS = 4
 """Verified programs that a few-shot prompt shows."""
@@ -41,7 +41,7 @@ class Asking:
 
 
 def asking(
-    engine: TransformersEngine, kind: Prompt, exemplars: Sequence[Example] = (), *, trained: Thought | None = None
+    engine: StudentEngine, kind: Prompt, exemplars: Sequence[Example] = (), *, trained: Thought | None = None
 ) -> Asking:
     """How to ask the student of an engine: one that is `trained` in the form it learned, any other for programs."""
     if kind == "few_shot":

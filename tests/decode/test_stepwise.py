@@ -132,6 +132,25 @@ def test_where_nothing_runs_the_answer_is_none_and_the_program_shows_why() -> No
     assert "missing" in choice.execution.detail and choice.draft.program == HEAD + "    a = missing\n"
 
 
+def test_a_watcher_is_told_after_every_step_where_the_search_stands() -> None:
+    lines = {
+        "": [(HEAD, -0.1)],
+        HEAD: [("    a = 1\n", -0.1)],
+        HEAD + "    a = 1\n": [("    return a\n", -0.1)],
+    }
+    told: list[tuple[str, str, int, int]] = []
+    search(
+        Typist(lines),
+        Runner(),
+        thought,
+        [Ask("q", BEAM)],
+        form=str,
+        watch=lambda ask, one: told.append((ask.question, one.program, one.alive, one.finished)),
+    )
+    started = HEAD + "    a = 1\n"
+    assert told == [("q", "", 1, 0), ("q", started, 1, 0), ("q", started + "    return a\n", 0, 1)]
+
+
 def test_every_generated_token_counts_also_of_what_was_dropped() -> None:
     lines = {"": [(HEAD, -0.1)], HEAD: [("    return 5\n", -0.1)]}
     assert answered(lines).tokens == 12 * len(HEAD) + 12 * len("    return 5\n")

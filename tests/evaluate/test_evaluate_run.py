@@ -15,7 +15,8 @@ from pad_ray.errors import ProblemError, StudentError, UsageError
 from pad_ray.evaluate.answer import answer_batch, answer_directly
 from pad_ray.evaluate.asking import Asking
 from pad_ray.evaluate.folder import read_answers
-from pad_ray.evaluate.run import EvaluateJob, evaluate
+from pad_ray.evaluate.job import EvaluateJob
+from pad_ray.evaluate.run import evaluate
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.standalone import evaluate_student
 from pad_ray.outcomes import Outcome
