@@ -23,18 +23,20 @@ Made = TypeVar("Made")
 
 _NOT_CORRECT = frozenset(outcome.value for outcome in Outcome) - {Outcome.CORRECT.value}
 _SENTENCES = {
-    "unparseable": "its program cannot be parsed, so it has no canonical form",
+    "unparseable": "its {text} cannot be parsed, so it has no canonical form",
     "needs_arguments": "its function needs arguments, and nobody says which",
     "no_entry": "it has no function or variable that holds the answer",
+    "no_final_answer": "it does not end by saying its answer",
+    "no_steps": "it says its answer and nothing else",
     "nondeterministic": "it uses chance or the clock, so it need not be right the next time",
     "too_long": "it is longer than curate.max_chars={max_chars} characters in canonical form",
     "changed_by_rewrite": "rewritten into the canonical form it was executed again and was no longer correct",
     "over_cap": "its problem already had curate.max_per_problem={max_per_problem} of its kind",
     "over_balance": "its source {source!r} was thinned to curate.max_ratio={max_ratio} times the smallest source",
-    "successes_not_wanted": "refine.successes is off, so the student's own correct programs are not taught",
-    "failure_without_program": "a repair starts from a program that failed, and {outcome} leaves none to start from",
-    "failure_without_verified_program": "no program for its problem was ever verified, so it cannot be repaired",
-    "duplicate_failure": "the same failing program of this problem became a repair before",
+    "successes_not_wanted": "refine.successes is off, so the student's own correct {texts} are not taught",
+    "failure_without_program": "a repair starts from a {text} that failed, and {outcome} leaves none to start from",
+    "failure_without_verified_program": "no {text} for its problem was ever verified, so it cannot be repaired",
+    "duplicate_failure": "the same failing {text} of this problem became a repair before",
 }
 
 
@@ -71,6 +73,8 @@ def reasons(case: Case, recipe: Recipe) -> list[str]:
 def sentence(case: Case, recipe: Recipe, found: Sequence[str]) -> str:
     """The reasons in words."""
     facts = {
+        "text": THOUGHTS[recipe.thought].NAMES[0],
+        "texts": THOUGHTS[recipe.thought].NAMES[1],
         "outcome": case.verdict.outcome.value,
         "source": case.problem.source,
         "max_chars": recipe.curate.max_chars,
@@ -80,7 +84,7 @@ def sentence(case: Case, recipe: Recipe, found: Sequence[str]) -> str:
     said: list[str] = []
     for reason in found:
         if reason in _NOT_CORRECT:
-            said.append("only programs that are judged correct are taught")
+            said.append(f"only {facts['texts']} that are judged correct are taught")
         elif reason == "duplicate_program":
             said.append(_duplicate(case, recipe))
         else:
@@ -152,9 +156,9 @@ def _duplicate(case: Case, recipe: Recipe) -> str:
     """Which earlier program of the problem this one repeats."""
     rows = _correct(case)
     alone = _candidates(Case(case.problem, case.round, rows[-1:], (), (), {}), recipe, rows[-1:], Counter())
-    mark = THOUGHTS[recipe.thought].mark
+    mark, what = THOUGHTS[recipe.thought].mark, THOUGHTS[recipe.thought].NAMES[0]
     taught = mark(alone[0].program)
     for earlier in _candidates(case, recipe, rows[:-1], Counter()):
         if mark(earlier.program) == taught:
-            return f"it is the same program as {earlier.sample_id}, apart from names of functions and layout"
-    return "an earlier round already teaches the same program"
+            return f"it is the same {what} as {earlier.sample_id}, apart from names of functions and layout"
+    return f"an earlier round already teaches the same {what}"

@@ -126,7 +126,7 @@ class Reasoner:
             scorer=self._scorers[settings.scorer],
         )
         seconds = time.monotonic() - started
-        return [answer_of(choice, seconds) for choice in choices]
+        return [answer_of(choice, seconds, linewise=self._thought.LINEWISE) for choice in choices]
 
     def close(self) -> None:
         """End the sandbox's processes."""

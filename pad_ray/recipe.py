@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
+from pad_ray.recipe_augment import Augment
 from pad_ray.recipe_distill import IGNORED as NOT_DISTILLED
 from pad_ray.recipe_refine import Refine
 from pad_ray.recipe_student import Student
-from pad_ray.recipe_teacher import IGNORED, Augment, Section, Teacher
+from pad_ray.recipe_teacher import IGNORED, Section, Teacher
 from pad_ray.recipe_train import Train
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -170,8 +171,9 @@ class Recipe(Section):
     problems: Problems
     teacher: Teacher = Teacher()
     augment: Augment = Augment()
-    thought: Literal["program"] = "program"
-    """The form of reasoning that is distilled."""
+    thought: Literal["program", "chain", "equation"] = "program"
+    """The form of reasoning that is distilled. program: Python that is executed; chain: prose, step by step, whose
+    answer is read; equation: a system of equations that SymPy solves in the sandbox."""
     sandbox: SandboxSettings = SandboxSettings()
     curate: Curate = Curate()
     student: Student
@@ -185,6 +187,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
         self.augment.check(self.teacher)
+        self._check_thought()
         if self.decode.scorer == "verifier":
             raise ValueError(
                 "decode.scorer: the students of a run have no verifier while they are measured; leave it out, then"
@@ -196,6 +199,20 @@ class Recipe(Section):
                 " said of what was forgotten; list a way to ask, such as direct, or leave the probes out"
             )
         return self
+
+    def _check_thought(self) -> None:
+        """Raises ValueError for what only programs can be used for."""
+        if self.thought == "program":
+            return
+        of = f"with thought: {self.thought}"
+        if self.decode.kind == "beam":
+            raise ValueError(
+                f"decode.kind: beams execute what is written so far, which {of} cannot be; use greedy or vote"
+            )
+        if self.decode.repairs:
+            raise ValueError(f"decode.repairs: {of} no interpreter says what is wrong; leave it out, or use vote")
+        if self.refine.injected:
+            raise ValueError(f"refine.injected: errors are injected into programs only; {of} leave it out")
 
     def identity(self) -> dict[str, Any]:
         """The part of the recipe that the results depend on: a run folder belongs to exactly one identity."""

@@ -72,12 +72,13 @@ def rendered(problems: Iterable[Problem], execute: Execute) -> Iterator[Renderin
     """Every problem in all forms, in order; those that do not come to the gold answer are left out with a reason.
 
     Reasons: `no_marks`, `no_calculation`, `unreadable_mark`, `wrong_arithmetic` (a mark that does not hold),
-    `ends_elsewhere` (the last result is not the answer), `no_sub_question`, `step_without_value`, or the outcome of
+    `ends_elsewhere` (the last result is not the answer), `other_value` (the calculations do not come to it when they
+    are done again), `no_sub_question`, `step_without_value`, or the outcome of
     judging what was rendered.
     """
     waiting = iter(problems)
     while some := list(islice(waiting, AT_ONCE)):
-        drawn = [_drafts(problem) for problem in some]
+        drawn = [drafts(problem) for problem in some]
         for form, thought in FORMS.items():
             texts = [(one, one.texts[form]) for one in drawn if form in one.texts]
             ends = THOUGHTS[thought].conclude(execute, [text for _, text in texts])
@@ -99,7 +100,7 @@ def counted(renderings: Iterable[Rendering]) -> dict[str, Counter[str]]:
     return found
 
 
-def _drafts(problem: Problem) -> Rendering:
+def drafts(problem: Problem) -> Rendering:
     """All forms of a problem before they are judged."""
     if program := worked_program(problem):
         return _of_template(problem, program)
@@ -149,6 +150,7 @@ def _lines(problem: Problem, steps: Sequence[Step]) -> list[_Line]:
     written = (arithmetic.read(number) for number in _NUMBER.findall(problem.question))
     asked = {arithmetic.value(number) for number in written if number is not None}
     results = dict[str, Fraction]()  # what the author says each line comes to
+    found = dict[str, Fraction]()  # what it does come to
     used = set[str]()
     lines = list[_Line]()
     for step in steps:
@@ -159,11 +161,16 @@ def _lines(problem: Problem, steps: Sequence[Step]) -> list[_Line]:
                 raise _Unusable("unreadable_mark")
             name = step_name("" if place else step.question, len(lines) + 1, results)
             lines.append(_Line(name, _Linked(results, asked, used).visit(tree)))
-            results[name] = value
+            again = arithmetic.value(lines[-1].calculation, found)
+            if again is None:
+                raise _Unusable("unreadable_mark")
+            results[name], found[name] = value, again
     if not lines:
         raise _Unusable("no_calculation")
     if compare(str(results[lines[-1].name]), problem.answer) is not Comparison.EQUAL:
         raise _Unusable("ends_elsewhere")
+    if compare(str(found[lines[-1].name]), problem.answer) is not Comparison.EQUAL:
+        raise _Unusable("other_value")
     return lines
 
 

@@ -112,9 +112,11 @@ def choose(drafts: Sequence[Draft], executions: Iterable[Execution]) -> Choice:
     return Choice(winner, drafts[chosen], ends[chosen], votes, sum(draft.tokens for draft in drafts))
 
 
-def answer_of(choice: Choice, seconds: float) -> Answer:
-    """A choice as the answer that is given to whoever asked."""
+def answer_of(choice: Choice, seconds: float, *, linewise: bool = True) -> Answer:
+    """A choice as the answer that is given to whoever asked; `linewise` is whether its lines run one by one."""
     ending: Ending = "value" if choice.answer else "failed" if choice.draft.flaw is None else "not_run"
+    if not linewise:
+        ending = "not_run"
     return Answer(
         id=f"answer-{uuid.uuid4().hex}",
         answer=choice.answer,

@@ -28,6 +28,7 @@ from pad_ray.reasoner import student_thought
 from pad_ray.records import Problem
 from pad_ray.sandbox import Sandbox
 from pad_ray.storage import Storage, local_copy
+from pad_ray.thoughts import THOUGHTS
 from pad_ray.thoughts.protocol import Thought
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _evaluate_here(pending: list[tuple[EvaluateJob, list[Problem]]]) -> Iterator
 
 def _sitting(job: EvaluateJob) -> tuple[Any, ...]:
     """Jobs that are alike in this go through the student together: large batches take far less time a row."""
-    return job.prompt, job.exemplars, job.decode, job.sandbox, job.match, job.probe
+    return job.prompt, job.thought, job.exemplars, job.decode, job.sandbox, job.match, job.probe
 
 
 def _answer(
@@ -126,7 +127,9 @@ def _answer(
     size = -(-len(rows) // -(-len(rows) // first.decode.batch_size))
     engine.batch_size = max(size, min(size * first.decode.width, ROWS))
     engine.wraps = engine.learned_chat and not first.probe
-    way = asking(engine, first.prompt, first.exemplars, trained=None if first.probe else trained)
+    learned = None if first.probe else trained
+    thought = learned or THOUGHTS[first.thought]
+    way = asking(engine, first.prompt, first.exemplars, thought=thought, trained=learned is not None)
     rounded = first.match == "rounded"
     answers: list[list[GradedAnswer]] = [[] for _ in jobs]
     seconds = [0.0] * len(jobs)

@@ -59,9 +59,10 @@ def curate(run: Run, round_: int, reporter: Reporter) -> None:
         run.storage.write(f"round-{round_}/examples/summary.json", json.dumps(summary, indent=1).encode())
         stage.counts, stage.new = {**summary, "new_examples": _new_examples(summary["by_source"])}, summary["kept"]
         if round_ == 0 and not summary["kept"]:
+            thought = THOUGHTS[run.recipe.thought]
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary["dropped"].items()))
             raise TrainError(
-                f"no teacher program was verified, so there is nothing to train on ({reasons}).",
+                f"no {thought.NAMES[0]} of the teacher was verified, so there is nothing to train on ({reasons}).",
                 hint=f"Look at some replies: pad-ray show {run.storage} SAMPLE_ID.",
             )
 

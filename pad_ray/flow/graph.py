@@ -18,6 +18,7 @@ from pad_ray.flow.asking import EndpointSampler, askers, resolved, slice_size
 from pad_ray.flow.counting import counted
 from pad_ray.flow.shard import Shard, ShardRows
 from pad_ray.recipe import Recipe
+from pad_ray.recipe_teacher import READ
 from pad_ray.records import Verdict
 from pad_ray.storage import resolve_uri
 
@@ -76,7 +77,7 @@ def stream(
             fn_constructor_args=(root, round_, recipe, student, _threads(recipe.teacher.workers)),
             compute=ray.data.ActorPoolStrategy(size=recipe.teacher.workers),
             num_cpus=1,
-            num_gpus=_gpu_share(recipe.teacher.workers) if round_ or recipe.teacher.kind != "recorded" else 0,
+            num_gpus=_gpu_share(recipe.teacher.workers) if round_ or recipe.teacher.kind not in READ else 0,
         )
     else:
         rows = rows.flat_map(partial(_sampled, root=root, round_=round_), num_cpus=0.5)

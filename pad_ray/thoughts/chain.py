@@ -21,6 +21,14 @@ from pad_ray.thoughts.exemplars import Exemplar
 from pad_ray.thoughts.files import prompt_text
 from pad_ray.thoughts.protocol import Execute, Parsed, RepairForm, Target
 
+NAMES: tuple[str, str] = ("chain", "chains")
+"""What one is called, and several."""
+CONCLUDED: str = "read"
+"""What becomes of it on the way to its value."""
+ABOUT: str = "writing its steps in prose; the last line of them says the answer"
+"""How a student of it answers."""
+LINEWISE: bool = False
+"""Nothing runs."""
 STOP: str = "Question:"
 """The student's form begins with it."""
 repair_prompt: RepairForm | None = None
@@ -113,6 +121,12 @@ def target(text: str, entry: str = "") -> Target:
 def mark(text: str) -> str:
     """Equal for chains of the same words; calculator marks and layout do not count."""
     return " ".join(without_marks(text).split()).casefold()
+
+
+def unfit(text: str) -> str:
+    """Why a chain cannot be an exemplar, or empty."""
+    last = text.rstrip().rpartition("\n")[2]
+    return "" if _FINAL.fullmatch(last) and answer(last) else f"the chain does not end in a line `{FINAL} answer`"
 
 
 def render(lines: Sequence[str], final_answer: str) -> str:

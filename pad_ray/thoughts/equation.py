@@ -21,6 +21,14 @@ from pad_ray.thoughts.exemplars import Exemplar
 from pad_ray.thoughts.files import prompt_text
 from pad_ray.thoughts.protocol import Execute, Parsed, RepairForm, Target
 
+NAMES: tuple[str, str] = ("system of equations", "systems of equations")
+"""What one is called, and several."""
+CONCLUDED: str = "solved"
+"""What becomes of it on the way to its value."""
+ABOUT: str = "writing a system of equations; SymPy solves it in a sandbox, and the one value it finds is the answer"
+"""How a student of it answers."""
+LINEWISE: bool = False
+"""A system is solved as a whole."""
 STOP: str = "Question:"
 """The student's form begins with it."""
 repair_prompt: RepairForm | None = None
@@ -106,6 +114,14 @@ def target(text: str, entry: str = "") -> Target:
 def mark(text: str) -> str:
     """Equal for systems of the same equations in the same order, however they are spaced."""
     return target(text).text or text.strip()
+
+
+def unfit(text: str) -> str:
+    """Why a system cannot be an exemplar, or empty."""
+    parsed = parse(text)
+    if parsed.outcome is not None:
+        return f"it is no system of equations that ends in `{ASKED} = …` ({parsed.outcome.meaning})"
+    return "" if parsed.program.count("\n") == len(read(text) or ()) else f"lines follow the one of `{ASKED} = …`"
 
 
 def render(sides: Sequence[tuple[str, str]]) -> str:

@@ -43,6 +43,14 @@ class Target(NamedTuple):
 class Thought(Protocol):
     """One form of reasoning: a module of this package."""
 
+    NAMES: tuple[str, str]
+    """What one text of this form is called, and several."""
+    CONCLUDED: str
+    """What becomes of a text on the way to its value: it is `executed`, `read`, `solved`."""
+    ABOUT: str
+    """How a student of this form answers, as what follows `answers a question by`."""
+    LINEWISE: bool
+    """Whether its lines run one after the other, so that what is written so far can be executed."""
     STOP: str
     """Where a model that was never trained on this form begins a question of its own, so that its reply is over."""
 
@@ -81,4 +89,8 @@ class Thought(Protocol):
 
     def mark(self, text: str) -> str:
         """Equal for texts that teach the same. Never raises."""
+        ...
+
+    def unfit(self, text: str) -> str:
+        """Why a text cannot be an exemplar that a teacher imitates, or empty."""
         ...
