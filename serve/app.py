@@ -59,6 +59,6 @@ def build(arguments: Arguments) -> Application:
     return Ingress.bind(
         model.bind(students, arguments.threads, arguments.engine, executor),
         executor,
-        tuple(students),
+        students,
         settings | {"token": os.environ.get(TOKEN_VARIABLE, "")},
     )

@@ -32,7 +32,7 @@ def solve(
     (see `Engine.generate`). `scorer` is for beams that name one, `watch` is told of their steps. Raises UsageError for
     what `check_decode` refuses.
     """
-    for decode in {ask.decode for ask in asks}:
+    for decode in dict.fromkeys(ask.decode for ask in asks):
         check_decode(thought, decode)
     choices: dict[int, Choice] = {}
     plain = [place for place, ask in enumerate(asks) if ask.decode.kind != "beam"]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from pad_ray.decode.answering import Ask
+import pytest
+
+from pad_ray.decode.answering import Ask, answer_of
 from pad_ray.decode.solving import solve
+from pad_ray.errors import UsageError
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode
 from pad_ray.sandbox.execution import Execution
@@ -42,10 +46,27 @@ def test_chains_vote() -> None:
     assert choice.answer in ("7", "7.0") and sum(choice.votes.values()) == 32 and len(choice.votes) == 2
 
 
-def test_a_chain_without_an_answer_is_not_mended() -> None:
-    engine = Typist({"": [("I do not know", -1.0)]})
-    [choice] = solve(engine, Solver(), THOUGHTS["chain"], asks(kind="greedy", repairs=3))
-    assert (choice.answer, choice.execution.outcome, len(engine.calls)) == (None, Outcome.NO_ANSWER, 1)
+def test_a_chain_without_an_answer_is_no_answer() -> None:
+    [choice] = solve(Typist({"": [("I do not know", -1.0)]}), Solver(), THOUGHTS["chain"], asks(kind="greedy"))
+    assert (choice.answer, choice.execution.outcome) == (None, Outcome.NO_ANSWER)
+
+
+@pytest.mark.parametrize("thought", ["chain", "equation"])
+@pytest.mark.parametrize(("settings", "said"), [({"kind": "beam"}, "beams execute"), ({"repairs": 3}, "interpreter")])
+def test_what_only_programs_can_be_decoded_by_is_refused_before_anything_is_written(
+    thought: str, settings: dict[str, Any], said: str
+) -> None:
+    engine = Typist({"": []})
+    with pytest.raises(UsageError, match=rf"{said}.*{THOUGHTS[thought].NAMES[1]}") as refused:
+        solve(engine, Solver(), THOUGHTS[thought], asks(**settings))
+    assert "greedy" in refused.value.hint and engine.calls == []
+
+
+def test_no_line_of_what_is_not_executed_line_by_line_is_said_to_have_run() -> None:
+    engine = Typist({"": [("eggs = 3 + 4\nans = eggs\n", -1.0)]})
+    box = Solver(Execution(Outcome.OK, "7"))
+    [choice] = solve(engine, box, THOUGHTS["equation"], asks(kind="greedy"))
+    assert {step["state"] for step in answer_of(choice, 0.1, linewise=False).steps} == {"not_run"}
 
 
 def test_equations_go_to_the_sandbox_as_a_program_that_solves_them() -> None:
