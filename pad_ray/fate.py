@@ -27,6 +27,7 @@ _SENTENCES = {
     "needs_arguments": "its function needs arguments, and nobody says which",
     "no_entry": "it has no function or variable that holds the answer",
     "no_final_answer": "it does not end by saying its answer",
+    "step_without_value": "not every one of its sub-questions has an answer with a value",
     "no_steps": "it says its answer and nothing else",
     "nondeterministic": "it uses chance or the clock, so it need not be right the next time",
     "too_long": "it is longer than curate.max_chars={max_chars} characters in canonical form",
@@ -103,7 +104,7 @@ def _of_success(case: Case, recipe: Recipe) -> list[str]:
         possible = ["changed_by_rewrite", "over_cap", "over_balance"]
     if earlier < curate.max_per_problem:
         possible.remove("over_cap")
-    elif sum(example.task == "solve" for example in case.examples) >= curate.max_per_problem:
+    elif sum(example.task in ("solve", "decompose") for example in case.examples) >= curate.max_per_problem:
         return ["over_cap"]
     # A reason that did not occur in the whole round is not this one's.
     return [reason for reason in possible if case.dropped.get(reason)]

@@ -171,9 +171,10 @@ class Recipe(Section):
     problems: Problems
     teacher: Teacher = Teacher()
     augment: Augment = Augment()
-    thought: Literal["program", "chain", "equation"] = "program"
+    thought: Literal["program", "chain", "equation", "socratic"] = "program"
     """The form of reasoning that is distilled. program: Python that is executed; chain: prose, step by step, whose
-    answer is read; equation: a system of equations that SymPy solves in the sandbox."""
+    answer is read; equation: a system of equations that SymPy solves in the sandbox; socratic: sub-questions, each
+    answered by the same student with the answers before it."""
     sandbox: SandboxSettings = SandboxSettings()
     curate: Curate = Curate()
     student: Student
@@ -213,6 +214,23 @@ class Recipe(Section):
             raise ValueError(f"decode.repairs: {of} no interpreter says what is wrong; leave it out, or use vote")
         if self.refine.injected:
             raise ValueError(f"refine.injected: errors are injected into programs only; {of} leave it out")
+        if self.thought == "socratic":
+            self._check_parts(of)
+
+    def _check_parts(self, of: str) -> None:
+        """Raises ValueError for what takes a text whole, where it is taught in parts."""
+        if "few_shot" in self.evaluate.baselines:
+            raise ValueError(
+                f"evaluate.baselines: {of} the untrained student is not shown solved examples; list direct and"
+                " zero_shot, or one of them"
+            )
+        whole = {
+            "refine.preference": self.refine.preference,
+            "train.curriculum": self.train.curriculum,
+            "train.distill.kind": self.train.distill and self.train.distill.kind == "gkd",
+        }
+        if used := [key for key, value in whole.items() if value]:
+            raise ValueError(f"{used[0]}: it takes what a student writes as a whole, which {of} is taught in parts")
 
     def identity(self) -> dict[str, Any]:
         """The part of the recipe that the results depend on: a run folder belongs to exactly one identity."""

@@ -23,13 +23,17 @@ from pad_ray.grading.verdict import judge
 from pad_ray.outcomes import Outcome
 from pad_ray.problems.templates import worked_program
 from pad_ray.records import Problem, Step
-from pad_ray.thoughts import THOUGHTS, arithmetic, chain, equation
+from pad_ray.thoughts import THOUGHTS, arithmetic, chain, equation, socratic
 from pad_ray.thoughts.protocol import Execute
 
-FORMS = {"chain": "chain", "plain_chain": "chain", "program": "program", "equation": "equation"}
-"""Forms of one text, with the thought that judges each: `plain_chain` is the chain without its calculator marks."""
-SOCRATIC = "socratic"
-"""The form of pairs: sub-questions with their answers."""
+FORMS = {
+    "chain": "chain",
+    "plain_chain": "chain",
+    "program": "program",
+    "equation": "equation",
+    "socratic": "socratic",
+}
+"""The forms, with the thought that judges each: `plain_chain` is the chain without its calculator marks."""
 AT_ONCE = 256
 """Problems whose renderings are judged together."""
 
@@ -44,8 +48,6 @@ class Rendering:
     """The problem."""
     texts: dict[str, str] = field(default_factory=dict[str, str])
     """By form: what a student of it is to write."""
-    pairs: tuple[Step, ...] = ()
-    """The Socratic form: sub-questions, each with `prose ## answer`; empty where there is none."""
     reasons: dict[str, str] = field(default_factory=dict[str, str])
     """By form: why there is none."""
 
@@ -92,9 +94,9 @@ def rendered(problems: Iterable[Problem], execute: Execute) -> Iterator[Renderin
 
 def counted(renderings: Iterable[Rendering]) -> dict[str, Counter[str]]:
     """By form: how many problems have it (`kept`), and how many have not, by reason; `whole` counts those with all."""
-    found = {form: Counter[str]() for form in (*FORMS, SOCRATIC, "whole")}
+    found = {form: Counter[str]() for form in (*FORMS, "whole")}
     for one in renderings:
-        for form in (*FORMS, SOCRATIC):
+        for form in FORMS:
             found[form][one.reasons.get(form, "kept")] += 1
         found["whole"]["kept" if one.whole else "some_form_missing"] += 1
     return found
@@ -105,7 +107,6 @@ def drafts(problem: Problem) -> Rendering:
     if program := worked_program(problem):
         return _of_template(problem, program)
     steps, texts, reasons = _steps(problem), dict[str, str](), dict[str, str]()
-    pairs: tuple[Step, ...] = ()
     try:
         texts["chain"] = _chain(problem, steps)
         texts["plain_chain"] = chain.without_marks(texts["chain"])
@@ -117,18 +118,18 @@ def drafts(problem: Problem) -> Rendering:
     except _Unusable as unusable:
         reasons |= dict.fromkeys(("program", "equation"), str(unusable))
     try:
-        pairs = _pairs(problem, steps)
+        texts["socratic"] = socratic.render(_pairs(problem, steps))
     except _Unusable as unusable:
-        reasons[SOCRATIC] = str(unusable)
-    return Rendering(problem, texts, pairs, reasons)
+        reasons["socratic"] = str(unusable)
+    return Rendering(problem, texts, reasons)
 
 
 def _of_template(problem: Problem, program: str) -> Rendering:
     """Words without arithmetic: a chain and a program are all there can be."""
     prose = chain.render(problem.rationale.splitlines(), problem.answer)
     texts = {"program": program} | ({"chain": prose, "plain_chain": prose} if problem.rationale else {})
-    reasons = dict.fromkeys(("chain", "plain_chain", "equation", SOCRATIC), "no_marks")
-    return Rendering(problem, texts, (), {form: why for form, why in reasons.items() if form not in texts})
+    reasons = dict.fromkeys(("chain", "plain_chain", "equation", "socratic"), "no_marks")
+    return Rendering(problem, texts, {form: why for form, why in reasons.items() if form not in texts})
 
 
 def _chain(problem: Problem, steps: Sequence[Step]) -> str:
@@ -193,7 +194,7 @@ def _system(lines: Sequence[_Line]) -> str:
     return equation.render([*sides, (equation.ASKED, lines[-1].name)])
 
 
-def _pairs(problem: Problem, steps: Sequence[Step]) -> tuple[Step, ...]:
+def _pairs(problem: Problem, steps: Sequence[Step]) -> list[Step]:
     """Sub-questions with their answers; a step's value is its last result, or the one number that it speaks of."""
     pairs, value = list[Step](), ""
     for step in steps:
@@ -209,7 +210,7 @@ def _pairs(problem: Problem, steps: Sequence[Step]) -> tuple[Step, ...]:
         raise _Unusable("no_sub_question")
     if compare(value, problem.answer) is not Comparison.EQUAL:
         raise _Unusable("ends_elsewhere")
-    return tuple(pairs)
+    return pairs
 
 
 class _Linked(ast.NodeTransformer):

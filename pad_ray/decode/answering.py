@@ -13,12 +13,14 @@ from random import Random
 from typing import Any
 
 from pad_ray.decode.engine import Engine
+from pad_ray.decode.socratic import InSteps
 from pad_ray.decode.steps import Ending, steps
 from pad_ray.decode.voting import vote
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode
 from pad_ray.records import Answer
 from pad_ray.sandbox.execution import Execution
+from pad_ray.thoughts import socratic
 from pad_ray.thoughts.protocol import Thought
 
 
@@ -79,6 +81,7 @@ def write(
     reply, and `wanted` says of an ask, by its place, whether anybody waits for it (see `Engine.generate`).
     """
     form: Callable[[str], str] = prompt or thought.student_prompt
+    engine = InSteps(engine) if thought is socratic else engine
     drafts: list[list[Draft]] = [[] for _ in asks]
     groups: dict[tuple[int, float], list[tuple[int, int]]] = {}
     for place, ask in enumerate(asks):

@@ -22,13 +22,13 @@ from pad_ray.evaluate.answer import answer_batch, answer_directly
 from pad_ray.evaluate.asking import asking
 from pad_ray.evaluate.folder import write_answers
 from pad_ray.evaluate.job import EvaluateJob, facts_of, finished, gradable, summary_of
-from pad_ray.evaluate.metrics import GradedAnswer, summarise
+from pad_ray.evaluate.metrics import GradedAnswer, arithmetic_of, summarise
 from pad_ray.flow.cluster import plain_errors
 from pad_ray.reasoner import student_thought
 from pad_ray.records import Problem
 from pad_ray.sandbox import Sandbox
 from pad_ray.storage import Storage, local_copy
-from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts import THOUGHTS, program
 from pad_ray.thoughts.protocol import Thought
 
 if TYPE_CHECKING:
@@ -131,6 +131,8 @@ def _answer(
     thought = learned or THOUGHTS[first.thought]
     way = asking(engine, first.prompt, first.exemplars, thought=thought, trained=learned is not None)
     rounded = first.match == "rounded"
+    form = next(name for name, one in THOUGHTS.items() if one is thought)
+    asked_for = {} if thought is program else {"thought": form}
     answers: list[list[GradedAnswer]] = [[] for _ in jobs]
     seconds = [0.0] * len(jobs)
     with ExitStack() as stack:
@@ -156,8 +158,12 @@ def _answer(
             for place in dict.fromkeys(places):
                 number, job, asked = jobs[place]
                 if len(answers[place]) == len(asked):
-                    asked_with = {"verifier": scorer.card} if scorer and scorer.card else {}
-                    _write(job, asked, answers[place], seconds[place], {"sandbox": box and box.level, **asked_with})
+                    found: dict[str, Any] = {"sandbox": box and box.level, **asked_for}
+                    if scorer and scorer.card:
+                        found["verifier"] = scorer.card
+                    if box and thought.CONCLUDED == "read":
+                        found["arithmetic"] = arithmetic_of(answers[place])
+                    _write(job, asked, answers[place], seconds[place], found)
                 yield number, len(answers[place])
 
 

@@ -158,4 +158,6 @@ def _teacher(root: str, round_: int, recipe: Recipe, student: str, threads: int)
         return WorkedTeacher(Storage(root).scan_rows("problems/train", Problem), recipe.thought, recipe.teacher)
     if round_ <= 0 and recipe.teacher.kind == "hf":
         return LocalTeacher(recipe.teacher.model, batch_size=recipe.decode.batch_size, threads=threads)
-    return StudentTeacher(str(local_copy(student)), batch_size=recipe.decode.batch_size, threads=threads)
+    return StudentTeacher(
+        str(local_copy(student)), recipe.thought, batch_size=recipe.decode.batch_size, threads=threads
+    )

@@ -94,11 +94,13 @@ def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Examp
         dropped["successes_not_wanted"], successes = len(successes), []
     examples = [
         Example(
-            example_id=candidate.sample_id,
-            task="solve",
+            example_id=candidate.sample_id
+            if lesson.task == "solve"
+            else f"{candidate.sample_id}!{lesson.task}{number}",
+            task=lesson.task,
             thought=recipe.thought,
-            prompt=thought.student_prompt(candidate.problem.question),
-            completion=candidate.program,
+            prompt=lesson.prompt,
+            completion=lesson.completion,
             problem_id=candidate.problem.problem_id,
             origin="student" if shard.round else "teacher",
             round=shard.round,
@@ -106,6 +108,7 @@ def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Examp
             facts=candidate.problem.facts,
         )
         for candidate in successes
+        for number, lesson in enumerate(thought.lessons(candidate.problem.question, candidate.program))
     ]
     for candidate in successes:
         known.setdefault(candidate.problem.problem_id, []).append(candidate.program)

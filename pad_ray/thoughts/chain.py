@@ -19,7 +19,7 @@ from pad_ray.sandbox.execution import Execution
 from pad_ray.thoughts import arithmetic
 from pad_ray.thoughts.exemplars import Exemplar
 from pad_ray.thoughts.files import prompt_text
-from pad_ray.thoughts.protocol import Execute, Parsed, RepairForm, Target
+from pad_ray.thoughts.protocol import Execute, Lesson, Parsed, RepairForm, Target
 
 NAMES: tuple[str, str] = ("chain", "chains")
 """What one is called, and several."""
@@ -116,6 +116,11 @@ def target(text: str, entry: str = "") -> Target:
     if lines and _LINE.fullmatch(lines[-1]):
         lines.pop()
     return Target(render(lines, found), "") if lines else Target("", "no_steps")
+
+
+def lessons(question: str, text: str) -> list[Lesson]:
+    """The chain as it is, after its question."""
+    return [Lesson("solve", student_prompt(question), text)]
 
 
 def mark(text: str) -> str:

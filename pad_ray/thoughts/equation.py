@@ -19,7 +19,7 @@ from pad_ray.sandbox.execution import Execution
 from pad_ray.thoughts import arithmetic
 from pad_ray.thoughts.exemplars import Exemplar
 from pad_ray.thoughts.files import prompt_text
-from pad_ray.thoughts.protocol import Execute, Parsed, RepairForm, Target
+from pad_ray.thoughts.protocol import Execute, Lesson, Parsed, RepairForm, Target
 
 NAMES: tuple[str, str] = ("system of equations", "systems of equations")
 """What one is called, and several."""
@@ -109,6 +109,11 @@ def target(text: str, entry: str = "") -> Target:
     if not system or ASKED not in arithmetic.names(system[-1].left):
         return Target("", "no_final_answer")
     return Target(render([(ast.unparse(left), ast.unparse(right)) for left, right in system]), "")
+
+
+def lessons(question: str, text: str) -> list[Lesson]:
+    """The system as it is, after its question."""
+    return [Lesson("solve", student_prompt(question), text)]
 
 
 def mark(text: str) -> str:

@@ -16,7 +16,7 @@ from pad_ray.sandbox.execution import Execution
 from pad_ray.syntax import fingerprint
 from pad_ray.thoughts.exemplars import Exemplar
 from pad_ray.thoughts.files import prompt_text
-from pad_ray.thoughts.protocol import Execute, Parsed, Target
+from pad_ray.thoughts.protocol import Execute, Lesson, Parsed, Target
 
 NAMES: tuple[str, str] = ("program", "programs")
 """What one is called, and several."""
@@ -83,6 +83,11 @@ def conclude(execute: Execute, texts: Sequence[str]) -> list[Execution]:
 def target(text: str, entry: str = "") -> Target:
     """The program as `solution()` without arguments (see `pad_ray.curate.canonical`)."""
     return Target(*canonicalise(text, entry))
+
+
+def lessons(question: str, text: str) -> list[Lesson]:
+    """The program as it is, after its question."""
+    return [Lesson("solve", student_prompt(question), text)]
 
 
 def mark(text: str) -> str:

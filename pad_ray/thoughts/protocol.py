@@ -40,6 +40,17 @@ class Target(NamedTuple):
     """Empty, or the name by which what is left out is counted."""
 
 
+class Lesson(NamedTuple):
+    """One thing that a student is taught."""
+
+    task: str
+    """`solve`, or where a text is taught in parts, `decompose` or `answer`."""
+    prompt: str
+    """What it reads."""
+    completion: str
+    """What it must write."""
+
+
 class Thought(Protocol):
     """One form of reasoning: a module of this package."""
 
@@ -85,6 +96,10 @@ class Thought(Protocol):
 
     def target(self, text: str, entry: str = "") -> Target:
         """The form in which a text is taught; `entry` is where a recorded program says its answer is."""
+        ...
+
+    def lessons(self, question: str, text: str) -> list[Lesson]:
+        """What is taught of a text in that form."""
         ...
 
     def mark(self, text: str) -> str:

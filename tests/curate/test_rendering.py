@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pad_ray.curate.naming import step_name
-from pad_ray.curate.rendering import FORMS, SOCRATIC, Rendering, counted, rendered
+from pad_ray.curate.rendering import FORMS, Rendering, counted, rendered
 from pad_ray.outcomes import Outcome
 from pad_ray.problems import take_in
 from pad_ray.records import Problem, Step
 from pad_ray.sandbox import Execution, Sandbox
-from pad_ray.thoughts import THOUGHTS, arithmetic, chain
+from pad_ray.thoughts import THOUGHTS, arithmetic, chain, socratic
 
 EGGS = Problem(
     "eggs",
@@ -55,14 +55,17 @@ def test_all_forms_of_one_solution_say_the_same_steps(box: Sandbox) -> None:
         "#### 8\n"
     )
     assert found.texts["plain_chain"] == chain.without_marks(found.texts["chain"])
-    assert found.pairs[1] == Step("How many eggs were sold?", "Half of them, 24/2 = 12, were sold. ## 12")
+    assert found.texts["socratic"].splitlines()[2:4] == [
+        "2) How many eggs were sold?",
+        "Half of them, 24/2 = 12, were sold. ## 12",
+    ]
 
 
 def test_a_worked_solution_without_sub_questions_numbers_its_steps(box: Sandbox) -> None:
     lines = "\n".join(step.answer for step in EGGS.steps)
     [found] = rendered([replace(EGGS, steps=(), rationale=lines)], box.run)
     assert "    step_2 = step_1 / 2\n" in found.texts["program"]
-    assert found.reasons == {SOCRATIC: "no_sub_question"}
+    assert found.reasons == {"socratic": "no_sub_question"}
 
 
 def reasons(*answers: str, gold: str = "8", question: str = "How many?") -> dict[str, str]:
@@ -80,8 +83,8 @@ def test_what_cannot_be_rendered_is_left_out_with_its_reason() -> None:
     assert reasons("There are <<4+5=8>>8.")["chain"] == "wrong_arithmetic"
     assert reasons("There are <<4+4=8>>8.", gold="9")["program"] == "ends_elsewhere"
     assert reasons("There are <<x+4=8>>8.")["equation"] == "unreadable_mark"
-    assert reasons("There are <<4+4=8>>8.", question="") == {SOCRATIC: "no_sub_question"}
-    assert reasons("Of 3 and 5 <<4+4=8>>8.", "So 8 or 9.")[SOCRATIC] == "step_without_value"
+    assert reasons("There are <<4+4=8>>8.", question="") == {"socratic": "no_sub_question"}
+    assert reasons("Of 3 and 5 <<4+4=8>>8.", "So 8 or 9.")["socratic"] == "step_without_value"
 
 
 pieces = st.sampled_from(
@@ -96,8 +99,7 @@ def test_whatever_a_worked_solution_holds_each_form_is_there_or_has_a_reason(
 ) -> None:
     problem = Problem("p", question, gold, steps=tuple(Step(*one) for one in told))
     [found] = rendered([problem], lambda programs: [Execution(Outcome.OK, "2") for _ in programs])
-    forms = {*FORMS, SOCRATIC}
-    assert {*found.texts, *([SOCRATIC] if found.pairs else [])} == forms - found.reasons.keys()
+    assert {*found.texts} == {*FORMS} - found.reasons.keys()
 
 
 def test_a_sum_that_its_author_did_not_mark_is_a_line_too(box: Sandbox) -> None:
@@ -109,7 +111,7 @@ def test_a_sum_that_its_author_did_not_mark_is_a_line_too(box: Sandbox) -> None:
     ):
         [found] = rendered([replace(EGGS, steps=(first, replace(second, answer=said), third))], box.run)
         assert found.whole and found.texts["program"] == marked.texts["program"]
-        assert found.pairs[1].answer.endswith("## 12")
+        assert socratic.pairs(found.texts["socratic"])[1].answer.endswith("## 12")
 
 
 def test_a_rendering_that_executes_to_something_else_is_left_out() -> None:
@@ -119,7 +121,7 @@ def test_a_rendering_that_executes_to_something_else_is_left_out() -> None:
 
 
 def test_every_problem_is_counted_once_in_every_form() -> None:
-    counts = counted([Rendering(EGGS, {}, (), {"chain": "no_marks"}), Rendering(EGGS)])
+    counts = counted([Rendering(EGGS, {}, {"chain": "no_marks"}), Rendering(EGGS)])
     assert counts["chain"] == {"no_marks": 1, "kept": 1} and counts["program"] == {"kept": 2}
     assert counts["whole"] == {"some_form_missing": 1, "kept": 1}
 

@@ -92,12 +92,18 @@ def test_a_run_teaches_asks_for_and_measures_the_form_of_its_recipe(thought: str
         for name in ("base/eval/unseen/zero_shot", "base/eval/unseen/few_shot", "round-0/eval/unseen")
     }
     assert summaries["base/eval/unseen/zero_shot"]["correct"] == summaries["round-0/eval/unseen"]["correct"] == 1
-    assert summaries["round-0/eval/unseen"]["executable_rate"] == 1
+    last = summaries["round-0/eval/unseen"]
+    assert (last["executable_rate"], last["thought"]) == (1, thought)
+    assert last.get("arithmetic") == ({"right": 1, "calculate": 1, "faulty": 0} if thought == "chain" else None)
     assert student_thought(folder / "round-0/student") is form
     # And it is called by its name.
     page, card = Path(write_report(folder)).read_text(), Path(write_card(folder, 0) or "").read_text()
     assert f"learns to reason by writing {form.NAMES[1]}, from the worked solutions of its problems." in page
-    assert form.ABOUT in card and "Never `exec` it" not in card and "program" not in page.replace("program of", "")
+    assert (
+        form.ABOUT in card
+        and "Never `exec` it" not in card
+        and "program" not in page.partition("<h2>How it was made</h2>")[0]
+    )
     assert read_story(storage).rounds[0].correct == taught
     assert "became the solve example" in show(folder, f"p2#{thought}.r0.k0").fate
 
