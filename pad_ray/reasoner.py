@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pydantic import ValidationError
@@ -24,6 +24,7 @@ from pad_ray.sandbox import Sandbox
 from pad_ray.storage import resolve_uri
 from pad_ray.students import local_student
 from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts.protocol import Thought
 
 if TYPE_CHECKING:
     from pad_ray.decode.engine import Engine
@@ -45,7 +46,7 @@ class Reasoner:
         self,
         engine: Engine,
         box: Sandbox,
-        thought: ModuleType,
+        thought: Thought,
         scorer: Callable[[Decode], Scorer | None] = lambda _: None,
         engine_name: str = "",
     ) -> None:
@@ -126,7 +127,7 @@ class Reasoner:
             scorer=self._scorers[settings.scorer],
         )
         seconds = time.monotonic() - started
-        return [answer_of(choice, seconds) for choice in choices]
+        return [answer_of(choice, seconds, linewise=self._thought.LINEWISE) for choice in choices]
 
     def close(self) -> None:
         """End the sandbox's processes."""
@@ -174,7 +175,7 @@ def decode_settings(
         raise UsageError(f"{name} is {first['input']!r}: {first['msg']}.") from None
 
 
-def student_thought(student_dir: str | Path) -> ModuleType:
+def student_thought(student_dir: str | Path) -> Thought:
     """The form of reasoning a student was trained in, from its pad_ray.json; one without is untrained: `program`.
 
     Raises StudentError for a card that this version cannot read.

@@ -137,7 +137,8 @@ class Example:
     """One verified training example."""
 
     example_id: str
-    """The sample it comes from; mutants append `!<operator><i>`, repairs `!repair`."""
+    """The sample it comes from; mutants append `!<operator><i>`, repairs `!repair`, parts of a
+    dialogue `!decompose0` and `!answer<i>`."""
     task: str
     """`solve`, `repair`, `decompose` or `answer`."""
     thought: str

@@ -63,7 +63,7 @@ def build(arguments: Arguments) -> Application:
     return _on(Ingress, "serve").bind(
         model.bind(students, arguments.threads, arguments.engine, executor),
         executor,
-        tuple(students),
+        students,
         settings | {"token": os.environ.get(TOKEN_VARIABLE, "")},
     )
 

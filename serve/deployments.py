@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 from ray import serve as ray_serve
@@ -25,6 +24,7 @@ from pad_ray.decode.stepwise import Standing, Watch
 from pad_ray.outcomes import Outcome
 from pad_ray.reasoner import decode_settings, student_thought
 from pad_ray.sandbox import Execution, Sandbox
+from pad_ray.thoughts.protocol import Thought
 from serve.calls import execute
 from serve.errands import Attended, Errand, errand
 from serve.loopback import stay_local
@@ -53,7 +53,7 @@ class Student:
     """What generates its programs."""
     engine_name: str
     """What that is called, where one chooses."""
-    thought: ModuleType
+    thought: Thought
     """The form of reasoning it was trained in."""
 
 

@@ -24,6 +24,7 @@ LAYERS = [
         "lease",
         "manifest",
         "recipe",
+        "recipe_augment",
         "recipe_distill",
         "recipe_refine",
         "recipe_student",

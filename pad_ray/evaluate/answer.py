@@ -16,7 +16,7 @@ from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode
 from pad_ray.records import Problem
 from pad_ray.sandbox import Sandbox
-from pad_ray.thoughts import direct, program
+from pad_ray.thoughts import direct
 
 
 def answer_batch(
@@ -30,7 +30,7 @@ def answer_batch(
     scorer: Scorer | None = None,
     rounded: bool = False,
 ) -> list[GradedAnswer]:
-    """Answer problems together with programs, all run at once; one graded answer per problem, in order.
+    """Answer problems together in the form they are asked for; one graded answer per problem, in order.
 
     `scorer` is for beams that name one. With `rounded`, numbers are matched as in the PaD paper (see
     `pad_ray.grading.compare`).
@@ -40,7 +40,7 @@ def answer_batch(
     choices = solve(
         engine,
         box.run,
-        program,
+        asking.thought,
         asks,
         prompt=asking.prompt,
         repair=asking.repair,

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pad_ray.evaluate.folder import UNTRAINED, read_json, rounds
-from pad_ray.evaluate.sentences import base_model, gain_sentence, gains, teacher, watched_sentence
+from pad_ray.evaluate.sentences import (
+    base_model,
+    concluded,
+    gain_sentence,
+    gains,
+    teacher,
+    text,
+    texts,
+    watched_sentence,
+)
 from pad_ray.evaluate.story import Round, Story, read_story
 from pad_ray.evaluate.templating import template
 from pad_ray.records import Problem
@@ -117,6 +126,11 @@ def _facts(story: Story, storage: Storage, round_: int) -> dict[str, Any]:
         "teacher": teacher(recipe),
         "round": round_,
         "thought": thought,
+        "text": text(recipe),
+        "texts": texts(recipe),
+        "concluded": concluded(recipe),
+        "about": THOUGHTS[thought].ABOUT,
+        "linewise": THOUGHTS[thought].LINEWISE,
         "recipe_hash": own.get("recipe_hash") or story.manifest.get("recipe_hash"),
         "ways": len({one.prompt for one in story.measured if one.round == UNTRAINED}),
         "gains": [(one.suite, gain_sentence(one)) for one in gains(story, round_)],
