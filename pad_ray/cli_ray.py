@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pad_ray.flow.placement import Needs
     from pad_ray.recipe import Recipe
+
+AGAIN_S = 0.1
+"""Seconds after which an interruption that got lost is made again."""
 
 
 @contextmanager
@@ -31,10 +36,20 @@ def stages_of(recipe: Recipe) -> list[Needs]:
 
 
 def end_like_ctrl_c() -> None:
-    """Let SIGTERM end this process as Ctrl-C does."""
+    """Let SIGTERM end this process as Ctrl-C does, wherever in the program either of them arrives."""
     signal.signal(signal.SIGTERM, _interrupt)
+    sys.unraisablehook = _interrupt_again
 
 
 def _interrupt(number: int, frame: object) -> None:
     # Not one of our errors: libraries between here and main() swallow an Exception, never this.
     raise KeyboardInterrupt
+
+
+def _interrupt_again(lost: sys.UnraisableHookArgs) -> None:
+    # What is raised in a destructor, and Ray has many, Python only reports: the command would go on to its end.
+    if lost.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(lost)
+        return
+    main = threading.main_thread().ident or 0
+    threading.Timer(AGAIN_S, signal.pthread_kill, (main, signal.SIGTERM)).start()

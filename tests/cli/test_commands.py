@@ -33,7 +33,7 @@ def pad_ray(*arguments: object, folder: Path | None = None) -> subprocess.Comple
     """A call of the command line in this process, which spares the imports of a new one."""
     said, complained = io.StringIO(), io.StringIO()
     before, sys.argv = sys.argv, ["pad-ray", *map(str, arguments)]
-    on_sigterm = signal.getsignal(signal.SIGTERM)
+    on_sigterm, on_lost = signal.getsignal(signal.SIGTERM), sys.unraisablehook
     try:
         with contextlib.chdir(folder or "."), redirect_stdout(said), redirect_stderr(complained):
             cli.main()
@@ -43,6 +43,7 @@ def pad_ray(*arguments: object, folder: Path | None = None) -> subprocess.Comple
     finally:
         sys.argv = before
         signal.signal(signal.SIGTERM, on_sigterm)
+        sys.unraisablehook = on_lost
     return subprocess.CompletedProcess(sys.argv, code, said.getvalue(), complained.getvalue())
 
 
