@@ -79,37 +79,38 @@ def test_judges_whose_node_is_lost_leave_no_sample_without_a_verdict_or_with_two
 ) -> None:
     rest = nodes.add(3, "teacher")
     first = nodes.add(2, "sandbox")
-    with PaidRun(recorded(tmp_path, 300), tmp_path / "run") as run:
+    with PaidRun(recorded(tmp_path, 1000), tmp_path / "run") as run:
         run.end("sample")
         process = run.start("judge")
         wait_until(lambda: len(journaled(run.folder, "verdicts")) > 20, process)
         nodes.lose(first)
-        assert len(journaled(run.folder, "verdicts")) < 280, "it was to be lost in the middle"
+        assert len(journaled(run.folder, "verdicts")) < 800, "it was to be lost in the middle"
         second = nodes.add(2, "sandbox")
         said, _ = process.communicate(timeout=200)
     assert process.returncode == 0, said[-3000:]
     storage = Storage(run.folder)
     planned = [row.sample_id for row in storage.scan_rows("round-0/requests", Request)]
-    assert len(planned) == 300
+    assert len(planned) == 1000
     for kind, noun in ((Sample, "samples"), (Verdict, "verdicts")):
         assert Counter(row.sample_id for row in storage.scan_rows(f"round-0/{noun}", kind)) == Counter(planned)
     found = Counter(row.outcome.value for row in storage.scan_rows("round-0/verdicts", Verdict))
-    assert found == {"correct": 270, "timeout": 30}
+    assert found == {"correct": 960, "timeout": 40}
     for node in (second, rest):
         nodes.lose(node)
 
 
 def recorded(folder: Path, count: int) -> Path:
-    """A recipe with so many problems and their recorded replies, every tenth of which never ends."""
+    """A recipe with so many problems and their recorded replies, every twenty-fifth of which never ends."""
     problems, replies = folder / "problems.jsonl", folder / "replies.jsonl"
     asked = [{"id": f"p{n}", "question": f"What is {n} + 1?", "answer": n + 1} for n in range(count)]
-    written = [{"problem_id": f"p{n}", "program": HANGS if n % 10 == 0 else RIGHT.format(n + 1)} for n in range(count)]
+    written = [{"problem_id": f"p{n}", "program": HANGS if n % 25 == 0 else RIGHT.format(n + 1)} for n in range(count)]
     for path, rows in ((problems, asked), (replies, written)):
         path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     recipe = {
         "name": "recorded",
         "problems": {"train": str(problems)},
         "teacher": {"kind": "recorded", "path": str(replies)},
+        "sandbox": {"timeout_s": 0.3},
         "student": {"model": "package://quick/student", "init": "random"},
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
