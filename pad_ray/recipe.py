@@ -28,6 +28,9 @@ Prompt = Literal["direct", "zero_shot", "few_shot"]
 Match = Literal["exact", "rounded"]
 """When a number counts as the gold answer."""
 
+EngineName = Literal["transformers", "llama_cpp", "vllm"]
+"""What computes a student's scores."""
+
 
 class Problems(Section):
     """Where the questions with known answers come from."""
@@ -133,6 +136,9 @@ class Evaluate(Section):
     match: Match = "exact"
     """exact: the value is the gold answer to max(1e-3, 1e-6·|gold|); rounded: also a number that rounds to a whole gold
     answer, as in the PaD paper. What becomes a training example is always judged exactly."""
+    engine: EngineName = "transformers"
+    """What decodes students while they are measured. The same everywhere unless it is named here, as engines round
+    differently: llama_cpp, on a CPU (package xllamacpp, Llama students), or vllm, on a GPU of the cluster."""
 
 
 class Budget(Section):

@@ -83,12 +83,19 @@ class Run:
         try:
             yield stage
             stage.state = "done"
-        except BaseException:
+        except BaseException as error:
             stage.state = "partial"
+            if isinstance(error, KeyboardInterrupt):
+                # Written down now: whoever interrupts may not wait until Ray has ended too.
+                self.ended(error)
             raise
         finally:
             stage.seconds = round(stage.seconds + time.monotonic() - started, 2)
             self.save()
+
+    def ended(self, error: BaseException) -> None:
+        """Let the manifest say how the run ended by this error."""
+        self.manifest.state, self.manifest.error = _state_after(error), _words(error)
 
     def save(self) -> None:
         """Write the manifest, if this process still holds the run."""
@@ -117,8 +124,7 @@ def open_run(recipe: Recipe, run_dir: str = "") -> Iterator[Run]:
             yield run
             manifest.state = "done" if run.complete else "partial"
         except BaseException as error:
-            manifest.state = _state_after(error)
-            manifest.error = _words(error)
+            run.ended(error)
             raise
         finally:
             run.save()

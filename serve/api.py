@@ -18,7 +18,7 @@ from pad_ray.records import Answer
 from serve.chat import ChatBody, chunks, completion, model_card
 from serve.gate import NOTES, Access, Gate, Visit
 from serve.page import playground
-from serve.replies import INTERNAL, Unavailable, UnknownStudent, error, validation_error
+from serve.replies import INTERNAL, Replied, Unavailable, UnknownStudent, error, validation_error
 from serve.schema import BatchAnswer, BatchBody, ErrorBody, Health, SolveBody
 from serve.sse import named, streamed
 from serve.watching import Event
@@ -36,7 +36,7 @@ class Backend(Protocol):
         """The names of the students that can be asked, the usual one first."""
         ...
 
-    async def solve(self, student: str, asks: Sequence[Ask]) -> list[Answer]:
+    async def solve(self, student: str, asks: Sequence[Ask]) -> list[Replied]:
         """The answers, in order. Raises Unavailable when it is full or restarting."""
         ...
 
@@ -78,15 +78,15 @@ def make_api(backend: Backend, token: str = "", log_questions: bool = False) -> 
         return name or backend.students[0]
 
     def note(request: Request, name: str, asks: Sequence[Ask], stream: bool = False) -> None:
-        request.scope[NOTES] |= {"model": name, "samples": sum(ask.decode.samples for ask in asks), "stream": stream}
+        request.scope[NOTES] |= {"model": name, "samples": sum(ask.decode.width for ask in asks), "stream": stream}
         if log_questions:
             request.scope[NOTES]["questions"] = [ask.question for ask in asks]
 
-    async def answers(request: Request, name: str, asks: Sequence[Ask]) -> list[Answer]:
+    async def answers(request: Request, name: str, asks: Sequence[Ask]) -> list[Replied]:
         note(request, name, asks)
         found = await backend.solve(name, asks)
-        request.scope[NOTES]["outcomes"] = [answer.outcome for answer in found]
-        request.scope[NOTES]["tokens"] = sum(answer.tokens for answer in found)
+        request.scope[NOTES]["outcomes"] = [one.answer.outcome for one in found]
+        request.scope[NOTES]["tokens"] = sum(one.answer.tokens for one in found)
         return found
 
     async def watched(request: Request, name: str, ask: Ask) -> AsyncGenerator[Event, None]:
@@ -103,12 +103,13 @@ def make_api(backend: Backend, token: str = "", log_questions: bool = False) -> 
         name, [ask] = student(body.model), body.asks()
         if body.stream:
             return await streamed(watched(request, name, ask), named)
-        return (await answers(request, name, [ask]))[0]
+        return (await answers(request, name, [ask]))[0].answer
 
     @api.post("/v1/solve/batch", responses=errors)
     async def solve_batch(body: BatchBody, request: Request) -> BatchAnswer:
         """Answer several questions together, in order."""
-        return BatchAnswer(answers=await answers(request, student(body.model), body.asks()))
+        found = await answers(request, student(body.model), body.asks())
+        return BatchAnswer(answers=[one.answer for one in found])
 
     @api.post("/v1/chat/completions", response_model=None, responses=errors | EVENTS)
     async def chat(body: ChatBody, request: Request) -> dict[str, Any] | Response:

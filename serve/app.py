@@ -1,13 +1,13 @@
 """The application as Ray Serve finds it: `serve run serve.app:build student=DIR`, or `import_path` in config.yaml."""
 
 import os
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ray.serve import Application, Deployment
 
 from pad_ray.flow.placement import Role, here
-from serve.deployments import Executor, Model
+from serve.deployments import ONGOING, QUEUE, Executor, Model
 from serve.ingress import Ingress
 from serve.schema import TOKEN_VARIABLE
 
@@ -29,12 +29,16 @@ class Arguments(BaseModel):
     """The level below which no program runs."""
     timeout_s: float = Field(default=1.0, gt=0, le=60)
     """Limit on one program, in seconds."""
-    capacity: int = Field(default=256, ge=1, le=1024)
-    """Programs that one Ingress lets in at a time; what comes beyond is turned away at once, with 503."""
+    capacity: int = Field(default=ONGOING, ge=1, le=QUEUE)
+    """Programs that one Ingress lets in at a time; what comes beyond is turned away at once, with 503. By default two
+    batches of a Model, the one it decodes and the one that waits for it: so nobody waits longer than for two. With
+    several Models, as many times that."""
     threads: int | None = Field(default=None, ge=1)
     """Torch threads of each Model on a CPU; default: every core, which suits one Model per machine."""
     gpus: float = Field(default=0, ge=0)
-    """GPUs of each Model."""
+    """GPUs of each Model; with engine vllm its actor takes one by itself."""
+    engine: Literal["auto", "transformers", "llama_cpp", "vllm"] = "auto"
+    """What decodes the students; auto: what suits the machine."""
     access_log: str = ""
     """File to which each Ingress appends a JSON line per request; empty: standard output of the replica."""
     log_questions: bool = False
@@ -52,11 +56,13 @@ def build(arguments: Arguments) -> Application:
 
     The bearer token is read from PAD_RAY_SERVE_TOKEN, here and where an Ingress starts, and nowhere else.
     """
+    model = _on(Model, "serve", num_gpus=arguments.gpus)
+    executor = _on(Executor, "sandbox").bind(arguments.sandbox, arguments.timeout_s)
     students = {arguments.name or arguments.student: arguments.student} | arguments.students
     settings = arguments.model_dump(include={"capacity", "access_log", "log_questions"})
     return _on(Ingress, "serve").bind(
-        _on(Model, "serve", num_gpus=arguments.gpus).bind(students, arguments.threads),
-        _on(Executor, "sandbox").bind(arguments.sandbox, arguments.timeout_s),
+        model.bind(students, arguments.threads, arguments.engine, executor),
+        executor,
         tuple(students),
         settings | {"token": os.environ.get(TOKEN_VARIABLE, "")},
     )

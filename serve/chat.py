@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pad_ray.decode.answering import Ask
 from pad_ray.outcomes import Outcome
 from pad_ray.reasoner import decode_settings
-from pad_ray.records import Answer
+from serve.replies import Replied
 from serve.schema import MAX_NAME_CHARS, MAX_QUESTION_CHARS, MAX_SAMPLES, MAX_SEED, MAX_TOKENS, readable
 from serve.watching import Event
 
@@ -76,7 +76,7 @@ class ChatBody(BaseModel):
     temperature: float | None = Field(default=None, ge=0, le=2)
     """For samples that vote; a single program is always the likeliest one."""
     seed: int | None = Field(default=None, ge=0, le=MAX_SEED)
-    """The same question and seed get the same programs again."""
+    """The same question and seed get the same programs again, up to rounding where others are decoded beside them."""
     n: Literal[1] | None = None
     """One answer is given; `samples` is how many programs vote on it."""
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
@@ -106,22 +106,30 @@ class ChatBody(BaseModel):
         return Ask(self.messages[-1].text, settings, self.seed or 0)
 
 
-def completion(answer: Answer, model: str) -> dict[str, Any]:
+def completion(replied: Replied, model: str) -> dict[str, Any]:
     """An answer as a `chat.completion`."""
+    answer = replied.answer
     message = {"role": "assistant", "content": content(asdict(answer)), "reasoning_content": answer.program}
     choice = {"index": 0, "message": message, "finish_reason": _finish(answer.outcome), "logprobs": None}
     head = _head("chat.completion", model)
-    return {**head, "choices": [choice], "usage": _usage(answer.tokens), "pad_ray": asdict(answer)}
+    return {
+        **head,
+        "choices": [choice],
+        "usage": _usage(replied.prompt_tokens, answer.tokens),
+        "pad_ray": asdict(answer),
+    }
 
 
 def chunks(model: str, include_usage: bool) -> Callable[[Event], bytes]:
     """What turns the events of one question into `chat.completion.chunk` lines: steps as reasoning, then the value."""
     head = _head("chat.completion.chunk", model)
+    read = 0
 
     def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
         return _line({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}]})
 
     def encode(event: Event) -> bytes:
+        nonlocal read
         match event.name:
             case "accepted":
                 return chunk({"role": "assistant", "content": ""})
@@ -130,11 +138,14 @@ def chunks(model: str, include_usage: bool) -> Callable[[Event], bytes]:
             case "answer":
                 lines = chunk({"content": content(event.data)}) + chunk({}, _finish(event.data["outcome"]))
                 if include_usage:
-                    lines += _line({**head, "choices": [], "usage": _usage(event.data["tokens"])})
+                    lines += _line({**head, "choices": [], "usage": _usage(read, event.data["tokens"])})
                 return lines + b"data: [DONE]\n\n"
             case "error":
                 return _line(event.data)
             case "program":
+                read = event.data["prompt_tokens"]
+                return b""
+            case "path":
                 return b""
 
     return encode
@@ -159,9 +170,9 @@ def _finish(outcome: str) -> str:
     return "length" if outcome == Outcome.TRUNCATED else "stop"
 
 
-def _usage(tokens: int) -> dict[str, int]:
-    """What was generated. What was read costs nothing here and is not counted."""
-    return {"prompt_tokens": 0, "completion_tokens": tokens, "total_tokens": tokens}
+def _usage(read: int, written: int) -> dict[str, int]:
+    """Tokens: of the prompt, once however many programs were written after it, and of all programs."""
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
 def _head(kind: str, model: str) -> dict[str, Any]:

@@ -7,27 +7,42 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from types import ModuleType
 from typing import Any
 
 from ray import serve as ray_serve
+from ray.serve.handle import DeploymentHandle
 
-from pad_ray.decode.answering import Ask, Draft, write
+from pad_ray.decode.answering import Ask, Choice, Draft, write
 from pad_ray.decode.engine import Engine
 from pad_ray.decode.loading import load_engine
+from pad_ray.decode.solving import solve
+from pad_ray.decode.stepwise import Standing, Watch
 from pad_ray.outcomes import Outcome
 from pad_ray.reasoner import decode_settings, student_thought
 from pad_ray.sandbox import Execution, Sandbox
+from serve.calls import execute
+from serve.errands import Attended, Errand, errand
 from serve.loopback import stay_local
+from serve.merging import Merging
+from serve.replies import Unavailable
+from serve.watching import SANDBOX_FAILED
 
 BATCH = 32
+"""Programs that are decoded together."""
+ONGOING = 2 * BATCH
+"""Calls that a replica works on at once: one batch is decoded, another one gathers."""
 STUDENTS_IN_MEMORY = 2
 """Of several students, how many one Model keeps loaded; the one not asked for longest leaves for another."""
 QUEUE = 1024
 """Calls that may wait for a deployment. The Ingress lets in less (see `Admission`), so that this is never reached in
 the middle of a request."""
+NICENESS = 10
+"""How far a Model stands back: what lets in, turns away and executes needs little of a core, but at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +57,34 @@ class Student:
 
 @ray_serve.deployment(
     num_replicas=1,
-    max_ongoing_requests=2 * BATCH,
+    max_ongoing_requests=ONGOING,
     max_queued_requests=QUEUE,
     max_constructor_retry_count=2,
     graceful_shutdown_timeout_s=60,
     ray_actor_options={"num_cpus": 1},
 )
 class Model:
-    """Students that write programs; whatever waits when it gets free is decoded together, a batch per student."""
+    """Students that write programs; whatever waits when one gets free is decoded together."""
 
-    def __init__(self, students: Mapping[str, str], threads: int | None) -> None:
+    def __init__(
+        self, students: Mapping[str, str], threads: int | None, engine: str, executor: DeploymentHandle
+    ) -> None:
         """`students`: folders by name, the usual one first. That one is loaded before Ray calls this replica ready."""
         stay_local()
-        self._folders, self._threads = students, threads or os.cpu_count()
+        os.nice(NICENESS)
+        self._folders, self._threads, self._engine = students, threads or os.cpu_count(), engine
+        self._executor = executor
         # Torch's threads belong to the process, and two students at once would only slow each other down.
-        self._turn = asyncio.Lock()
+        self._turn = Lock()
+        self._hands = ThreadPoolExecutor(ONGOING, "ask")
         for folder in students.values():
             student_thought(folder)
         self._usual = next(iter(students))
         self._ready = {self._usual: self._load(students[self._usual])}
 
     def _load(self, folder: str) -> Student:
-        student = Student(load_engine(folder, batch_size=BATCH, threads=self._threads), student_thought(folder))
+        engine = load_engine(folder, self._engine, batch_size=BATCH, threads=self._threads)
+        student = Student(Merging(engine, BATCH, self._turn), student_thought(folder))
         # The first call allocates much; better now than in a request.
         warm_up = Ask("What is 1 + 1?", decode_settings("greedy", 1, max_tokens=2))
         write(student.engine, student.thought, [warm_up])
@@ -74,23 +95,67 @@ class Model:
         """The student of this name, loaded when it is first asked for."""
         if name in self._ready:
             return self._ready.pop(name)
-        async with self._turn:
-            return await asyncio.to_thread(self._load, self._folders[name])
+        return await asyncio.to_thread(self._load, self._folders[name])
 
-    # No waiting for company: while one batch is decoded, the next one gathers by itself. Serve makes a batch for each
-    # student, and leaves out requests that were cancelled while they waited.
-    @ray_serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=0)
-    async def write(self, asks: list[Ask]) -> list[list[Draft]]:
-        """The programs for each question."""
+    async def _asked(self) -> Student:
+        """The student that the request names."""
         name = ray_serve.get_multiplexed_model_id() or self._usual
-        student: Student = await self._student(name)  # pyright: ignore[reportCallIssue]  Ray's types forget methods
-        async with self._turn:
-            return await asyncio.to_thread(write, student.engine, student.thought, asks)
+        return await self._student(name)  # pyright: ignore[reportCallIssue]  Ray's types forget methods
+
+    async def write(self, ask: Ask) -> list[Draft]:
+        """The programs for a question."""
+        student = await self._asked()
+        with errand(ask) as one:
+
+            def work() -> list[Draft]:
+                return write(student.engine, student.thought, [ask], wanted=lambda _: one.wanted)[0]
+
+            return await asyncio.get_running_loop().run_in_executor(self._hands, work)
+
+    async def search(self, ask: Ask) -> Choice:
+        """What beams or repairs come to, which write and execute by turns. Raises Unavailable if the sandbox fails."""
+        with errand(ask) as one:
+            return await self._solve(one)
+
+    async def watch(self, ask: Ask) -> AsyncGenerator[Standing | Choice, None]:
+        """The same search, where it stands after every step and at last what it comes to."""
+        steps: asyncio.Queue[Standing] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        with errand(ask) as one:
+            found = asyncio.ensure_future(
+                self._solve(one, lambda _, step: loop.call_soon_threadsafe(steps.put_nowait, step))
+            )
+            try:
+                while not found.done() or not steps.empty():
+                    upcoming = asyncio.ensure_future(steps.get())
+                    await asyncio.wait({upcoming, found}, return_when=asyncio.FIRST_COMPLETED)
+                    if upcoming.done():
+                        yield upcoming.result()
+                    else:
+                        upcoming.cancel()
+                yield await found
+            finally:
+                # Its thread sees by the errand that nobody waits.
+                found.cancel()
+
+    async def _solve(self, one: Errand, watch: Watch | None = None) -> Choice:
+        student, loop = await self._asked(), asyncio.get_running_loop()
+
+        def run(programs: Sequence[str]) -> list[Execution]:
+            ends = asyncio.run_coroutine_threadsafe(execute(self._executor, list(programs)), loop).result()
+            if not all(end.outcome.trustworthy for end in ends):
+                raise Unavailable(SANDBOX_FAILED, 5)
+            return ends
+
+        def work() -> Choice:
+            return solve(Attended(student.engine, one), run, student.thought, [one.ask], watch=watch)[0]
+
+        return await loop.run_in_executor(self._hands, work)
 
 
 @ray_serve.deployment(
     num_replicas=1,
-    max_ongoing_requests=2 * BATCH,
+    max_ongoing_requests=ONGOING,
     max_queued_requests=QUEUE,
     max_constructor_retry_count=2,
     graceful_shutdown_timeout_s=30,

@@ -5,35 +5,28 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import FastAPI
 from ray import serve as ray_serve
-from ray.exceptions import RayActorError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
-from pad_ray.decode.answering import Ask, Draft, settle
-from pad_ray.records import Answer
+from pad_ray.decode.answering import Ask, Choice, Draft, answer_of, choose
 from pad_ray.sandbox import Execution
 from serve.admission import Admission
 from serve.api import make_api
+from serve.calls import GONE, execute, lasting, lasting_stream
 from serve.gate import Visit
 from serve.loopback import stay_local
 from serve.measures import AccessLog, Measures, exposition
-from serve.replies import Unavailable
+from serve.replies import Replied, Unavailable
 from serve.schema import TOKEN_VARIABLE
-from serve.watching import SANDBOX_FAILED, Event, watch
-
-T = TypeVar("T")
+from serve.watching import SANDBOX_FAILED, Event, is_searched, watch, watch_search
 
 HEALTH_SECONDS = 5.0
-ATTEMPTS = 3
-RECOVERY_SECONDS = 0.5
-GONE = (RayActorError, DeploymentUnavailableError)
-"""A replica died with a request in its hands: what it did is lost, and may be done again by another."""
 
 
 @ray_serve.deployment(
@@ -68,9 +61,9 @@ class Ingress:
     def __serve_build_asgi_app__(self) -> FastAPI:
         return make_api(self, self._settings["token"], self._settings["log_questions"])
 
-    async def solve(self, student: str, asks: Sequence[Ask]) -> list[Answer]:
+    async def solve(self, student: str, asks: Sequence[Ask]) -> list[Replied]:
         """See `Backend.solve`."""
-        with self._admission.enter(sum(ask.decode.samples for ask in asks)):
+        with self._admission.enter(sum(ask.decode.width for ask in asks)):
             tasks = [asyncio.ensure_future(self._solve(student, ask)) for ask in asks]
             try:
                 return list(await asyncio.gather(*tasks))
@@ -79,39 +72,40 @@ class Ingress:
                 for task in tasks:
                     task.cancel()
 
-    async def _solve(self, student: str, ask: Ask) -> Answer:
-        started = time.monotonic()
-        drafts = await self._write(student, ask)
-        programs = [draft.program for draft in drafts if draft.flaw is None]
-        answer = settle(drafts, await self._run(programs), time.monotonic() - started)
-        if not answer.outcome.trustworthy:
+    async def _solve(self, student: str, ask: Ask) -> Replied:
+        started, model = time.monotonic(), self._model_of(student)
+        if is_searched(ask):
+            choice: Choice = await lasting(lambda: model.search.remote(ask))
+        else:
+            drafts: list[Draft] = await lasting(lambda: model.write.remote(ask))
+            choice = choose(drafts, await self._run([draft.program for draft in drafts if draft.flaw is None]))
+        if not choice.execution.outcome.trustworthy:
             raise Unavailable(SANDBOX_FAILED, 5)
-        self._measures.answer(student, answer.outcome, answer.tokens)
-        return answer
+        self._measures.answer(student, choice.execution.outcome, choice.tokens)
+        return Replied(answer_of(choice, time.monotonic() - started), choice.draft.prompt_tokens)
 
     async def watch(self, student: str, ask: Ask) -> AsyncGenerator[Event, None]:
         """See `Backend.watch`."""
-        with self._admission.enter(ask.decode.samples):
-            async with aclosing(watch(ask, lambda ask: self._write(student, ask), self._run)) as events:
+        model = self._model_of(student)
+        with self._admission.enter(ask.decode.width):
+            if is_searched(ask):
+                found = lasting_stream(lambda: model.options(stream=True).watch.remote(ask))
+                happening = watch_search(ask, found, self._run)
+            else:
+                happening = watch(ask, lambda: lasting(lambda: model.write.remote(ask)), self._run)
+            async with aclosing(happening) as events:
                 async for event in events:
                     if event.name == "answer":
                         self._measures.answer(student, event.data["outcome"], event.data["tokens"])
                     yield event
 
-    async def _write(self, student: str, ask: Ask) -> list[Draft]:
+    def _model_of(self, student: str) -> DeploymentHandle:
         # By name Serve prefers the Models that have the student in memory. With one student all have it, and new ones
         # should get their share at once.
-        model = self._model.options(multiplexed_model_id=student) if len(self.students) > 1 else self._model
-        return await _lasting(lambda: model.write.remote(ask))
+        return self._model.options(multiplexed_model_id=student) if len(self.students) > 1 else self._model
 
     async def _run(self, programs: list[str]) -> list[Execution]:
-        if not programs:
-            return []
-        ends: list[Execution] = await _lasting(lambda: self._executor.run.remote(programs))
-        if all(end.outcome.trustworthy for end in ends):
-            return ends
-        # The sandbox failed, not the programs; it starts again by itself, or another one takes them.
-        return await _lasting(lambda: self._executor.run.remote(programs))
+        return await execute(self._executor, programs)
 
     async def health(self) -> dict[str, Any]:
         """See `Backend.health`."""
@@ -133,18 +127,3 @@ class Ingress:
         self._measures.visit(visit)
         self._measures.inside(self._admission.inside)
         self._log.write(visit)
-
-
-async def _lasting(call: Callable[[], Awaitable[T]]) -> T:
-    """What a call returns, made again where its replica dies. Raises Unavailable."""
-    lost: Exception | None = None
-    for _ in range(ATTEMPTS):
-        try:
-            return await call()
-        except BackPressureError as full:
-            raise Unavailable("The service is full; send the request again in a moment.") from full
-        except GONE as gone:
-            lost = gone
-            # Until Serve knows of it too, it would send the next call to the same replica.
-            await asyncio.sleep(RECOVERY_SECONDS)
-    raise Unavailable("A part of the service is restarting; send the request again in a moment.", 5) from lost

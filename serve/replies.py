@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
+from pad_ray.records import Answer
 from serve.schema import ErrorBody, ErrorDetail
 
 ERROR_TYPES = {
@@ -20,6 +22,16 @@ ERROR_TYPES = {
     503: "unavailable",
 }
 INTERNAL = "The service failed on this request; its log says why."
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """An answer, and what of its making the answer does not tell."""
+
+    answer: Answer
+    """The answer."""
+    prompt_tokens: int
+    """Tokens that the student read for it."""
 
 
 class Unavailable(Exception):

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from pad_ray.decode.loading import check_engine
 from pad_ray.errors import PadRayError, UsageError
 from pad_ray.flow.cluster import connect
 from pad_ray.flow.placement import here
@@ -28,14 +29,17 @@ DRAIN_SECONDS = 60.0
 """How long requests under way may take when the service ends."""
 
 
-def run_service(*students: str, host: str = "127.0.0.1", port: int = 8000, access_log: str = "") -> None:
+def run_service(
+    *students: str, host: str = "127.0.0.1", port: int = 8000, access_log: str = "", engine: str = "auto"
+) -> None:
     """Serve students over HTTP; returns after Ctrl-C or SIGTERM, when everything it started has ended.
 
     Requests under way are finished before. A student is a folder, a hub id or a URI, and is fetched if it must be;
-    requests name it as it is named here, or get the first. `access_log` is a file that gets a line per request. Raises
-    StudentError for what is no student, UsageError for an address or a file that cannot be used, and PadRayError if the
-    service does not come up.
+    requests name it as it is named here, or get the first. `access_log` is a file that gets a line per request;
+    `engine` decodes the students (see `load_engine`). Raises StudentError for what is no student, UsageError for an
+    engine, an address or a file that cannot be used, and PadRayError if the service does not come up.
     """
+    check_engine(engine)
     _check_address(host, port)
     _check_log(access_log)
     folders: dict[str, str] = {}
@@ -43,27 +47,30 @@ def run_service(*students: str, host: str = "127.0.0.1", port: int = 8000, acces
         folders[student] = str(local_student(student, say=partial(print, file=sys.stderr), key="student"))
         student_thought(folders[student])
     _let_workers_import_this_package()
+    # Ray starts its workers at 15, as work that nobody waits for; here somebody does. A Model stands back by itself.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     print("Loading the student…", flush=True)
-    with connect(), _application(folders, host, port, access_log):
+    with connect(), _application(folders, host, port, access_log, engine):
         _announce(host, port)
         _wait_for_the_end()
         print("Stopping.", flush=True)
 
 
 @contextmanager
-def _application(students: dict[str, str], host: str, port: int, access_log: str) -> Iterator[None]:
+def _application(students: dict[str, str], host: str, port: int, access_log: str, engine: str) -> Iterator[None]:
     """The application, running within the block. `students`: folders by name."""
     from ray import serve as ray_serve
 
     from serve.app import Arguments, build
 
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    gpus = min(here().gpus("serve"), 1)
+    gpus = min(here().gpus("serve"), 1) if engine in ("auto", "transformers") else 0
     ray_serve.start(http_options={"host": host, "port": port})
     try:
         (name, folder), *others = students.items()
         log = access_log and str(Path(access_log).resolve())
-        application = build(Arguments(student=folder, name=name, students=dict(others), gpus=gpus, access_log=log))
+        settings = {"gpus": gpus, "access_log": log, "engine": engine}
+        application = build(Arguments(student=folder, name=name, students=dict(others), **settings))
         try:
             ray_serve.run(application, name=APPLICATION, route_prefix="/")
         except RuntimeError as failure:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pad_ray.decode.answering import Ask
-from pad_ray.reasoner import decode_settings
+from pad_ray.recipe import Decode
 from pad_ray.records import Answer
 
 TOKEN_VARIABLE = "PAD_RAY_SERVE_TOKEN"
@@ -16,6 +16,10 @@ TOKEN_VARIABLE = "PAD_RAY_SERVE_TOKEN"
 MAX_QUESTION_CHARS = 4_000
 MAX_QUESTIONS = 32
 MAX_SAMPLES = 32
+"""Programs, or beams × continuations, that are written for one question at the same time."""
+MAX_REPAIRS = 4
+REPAIRS = 2
+"""What `decode: repair` means without a number."""
 MAX_PROGRAMS = 128
 MAX_TOKENS = 1_024
 MAX_BODY_BYTES = 1 << 20
@@ -33,25 +37,46 @@ class _Settings(_Body):
 
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
     """Programs the student writes; more than one means a vote."""
-    decode: Literal["greedy", "vote"] | None = None
-    """`greedy` runs the likeliest program; `vote` takes the value most programs gave. Default: by `samples`."""
+    decode: Literal["greedy", "vote", "beam", "repair"] | None = None
+    """`greedy` runs the likeliest program; `vote` takes the value most programs gave; `beam` writes line by line and
+    drops what raises; `repair` is greedy with `repairs`. Default: greedy or vote, by `samples`."""
+    beams: int = Field(default=4, ge=1, le=MAX_SAMPLES)
+    """Programs that are on their way together, for `beam`."""
+    continuations: int = Field(default=4, ge=1, le=MAX_SAMPLES)
+    """Next lines that are tried for each of them, for `beam`."""
+    repairs: int = Field(default=0, ge=0, le=MAX_REPAIRS)
+    """Turns in which a student whose program gave no value is shown the interpreter's message; 2 for `repair`."""
     max_tokens: int = Field(default=256, ge=1, le=MAX_TOKENS)
     """Limit on one program, in tokens."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
-    """The same question and seed get the same programs again."""
+    """The same question and seed get the same programs again, up to rounding where others are decoded beside them."""
     model: str = Field(default="", max_length=MAX_NAME_CHARS)
     """Which student, of those that GET /v1/models lists; default: the first."""
 
     @model_validator(mode="after")
-    def _one_program_is_no_vote(self) -> Self:
-        if self.decode == "greedy" and self.samples != 1:
+    def _all_of_use(self) -> Self:
+        if self.decode in ("greedy", "repair") and self.samples != 1:
             raise ValueError("greedy decoding always writes the same one program; use decode 'vote' for several")
+        if self.decode == "beam" and self.samples != 1:
+            raise ValueError("samples does nothing with decode 'beam'; set beams and continuations")
+        if self.decode != "beam" and (self.beams, self.continuations) != (4, 4):
+            raise ValueError("beams and continuations do nothing without decode 'beam'")
+        if self.decode == "beam" and (width := self.beams * self.continuations) > MAX_SAMPLES:
+            raise ValueError(f"beams × continuations is {width}; at most {MAX_SAMPLES} are allowed")
         return self
 
     def ask(self, question: str) -> Ask:
         """One question with these settings."""
         kind = self.decode or ("vote" if self.samples > 1 else "greedy")
-        return Ask(question, decode_settings(kind, self.samples, self.max_tokens), self.seed)
+        settings = Decode(
+            kind="greedy" if kind == "repair" else kind,
+            samples=self.samples,
+            max_tokens=self.max_tokens,
+            beams=self.beams,
+            continuations=self.continuations,
+            repairs=self.repairs or (REPAIRS if kind == "repair" else 0),
+        )
+        return Ask(question, settings, self.seed)
 
 
 class SolveBody(_Settings):
@@ -60,7 +85,7 @@ class SolveBody(_Settings):
     question: str = Field(min_length=1, max_length=MAX_QUESTION_CHARS)
     """The question, in plain words."""
     stream: bool = False
-    """Whether to send what happens as server-sent events: `program`, `step`, and at last `answer`."""
+    """Whether to send what happens as server-sent events: `path`, `program`, `step`, and at last `answer`."""
 
     @field_validator("question")
     @classmethod
@@ -89,7 +114,7 @@ class BatchBody(_Settings):
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        if (programs := self.samples * len(self.questions)) > MAX_PROGRAMS:
+        if (programs := self.ask("").decode.width * len(self.questions)) > MAX_PROGRAMS:
             raise ValueError(f"questions × samples is {programs}; at most {MAX_PROGRAMS} programs are allowed")
         return self
 

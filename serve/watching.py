@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pad_ray.decode.answering import Ask, Choice, Draft, choose, settle
+from pad_ray.decode.answering import Ask, Choice, Draft, answer_of, choose
+from pad_ray.decode.stepwise import Standing
 from pad_ray.outcomes import Outcome
 from pad_ray.sandbox.execution import Execution
 from serve.replies import Unavailable
 from serve.stepping import cut
 
-Write = Callable[[Ask], Awaitable[list[Draft]]]
+Write = Callable[[], Awaitable[list[Draft]]]
 Run = Callable[[list[str]], Awaitable[list[Execution]]]
 
 SANDBOX_FAILED = "The sandbox failed; send the request again in a moment."
@@ -27,20 +29,26 @@ SANDBOX_FAILED = "The sandbox failed; send the request again in a moment."
 class Event:
     """One thing that happened."""
 
-    name: Literal["accepted", "program", "step", "answer", "error"]
-    """What: the request was let in, a program ended, a step of the chosen program was verified, all is done…"""
+    name: Literal["accepted", "path", "program", "step", "answer", "error"]
+    """What: the request was let in, a search made a step, a program ended, a step of the chosen program was verified,
+    all is done…"""
     data: dict[str, Any]
     """Its fields, ready for JSON."""
+
+
+def is_searched(ask: Ask) -> bool:
+    """Whether programs are written and executed by turns, rather than written once and then executed."""
+    return ask.decode.kind == "beam" or ask.decode.repairs > 0
 
 
 async def watch(ask: Ask, write: Write, run: Run) -> AsyncGenerator[Event, None]:
     """The events of one question, in the order in which they happen; the last one is its answer.
 
-    The answer is that of `settle`, the same as without watching. Raises Unavailable if the sandbox fails.
+    The answer is that of `choose`, the same as without watching. Raises Unavailable if the sandbox fails.
     """
     started = time.monotonic()
     yield Event("accepted", {"samples": ask.decode.samples})
-    drafts = await write(ask)
+    drafts = await write()
     ends: dict[int, Execution] = {}
     tasks = {
         asyncio.ensure_future(run([draft.program])): number for number, draft in enumerate(drafts) if draft.flaw is None
@@ -59,14 +67,34 @@ async def watch(ask: Ask, write: Write, run: Run) -> AsyncGenerator[Event, None]
     finally:
         for task in tasks:
             task.cancel()
-    executions = [ends[number] for number in sorted(ends)]
-    choice = choose(drafts, executions)
+    async for event in _end(choose(drafts, [ends[number] for number in sorted(ends)]), run, started):
+        yield event
+
+
+async def watch_search(
+    ask: Ask, found: AsyncGenerator[Standing | Choice, None], run: Run
+) -> AsyncGenerator[Event, None]:
+    """The same for a search: a `path` after each of its steps, the best one so far, then the program it came to."""
+    started = time.monotonic()
+    yield Event("accepted", {"samples": ask.decode.width})
+    async with aclosing(found):
+        async for one in found:
+            if isinstance(one, Standing):
+                yield Event("path", asdict(one))
+                continue
+            yield _program(0, one.draft, one.execution)
+            async for event in _end(one, run, started):
+                yield event
+
+
+async def _end(choice: Choice, run: Run, started: float) -> AsyncGenerator[Event, None]:
+    """The steps of the program that was chosen, and the answer."""
     if not choice.execution.outcome.trustworthy:
         raise Unavailable(SANDBOX_FAILED, 5)
     if choice.draft.flaw is None:
         async for event in _steps(choice, run):
             yield event
-    yield Event("answer", asdict(settle(drafts, executions, time.monotonic() - started)))
+    yield Event("answer", asdict(answer_of(choice, time.monotonic() - started)))
 
 
 async def _steps(choice: Choice, run: Run) -> AsyncGenerator[Event, None]:
@@ -99,5 +127,6 @@ def _program(number: int, draft: Draft, end: Execution) -> Event:
         "value": end.value if end.outcome is Outcome.OK else None,
         "detail": end.detail,
         "tokens": draft.tokens,
+        "prompt_tokens": draft.prompt_tokens,
     }
     return Event("program", data)

@@ -25,7 +25,8 @@ def ray_head(
 ) -> Iterator[dict[str, str]]:
     """Environment in which `ray job` and `serve deploy` reach a head, whose processes have `extra` in theirs too.
 
-    `resources` are what it offers beside CPUs, `options` further ones of `ray start`.
+    `resources` are what it offers beside CPUs, `options` further ones of `ray start`. RAY_TMPDIR in it is where the
+    head keeps its files.
     """
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | dict(extra or {})
     dashboard, agent = free_port(), free_port()
@@ -45,7 +46,7 @@ def ray_head(
         with log.open("wb") as out, subprocess.Popen(command, env=environment, stdout=out, stderr=out) as process:
             url = f"http://127.0.0.1:{dashboard}"
             try:
-                yield environment | {"RAY_API_SERVER_ADDRESS": url, "RAY_DASHBOARD_ADDRESS": url}
+                yield environment | {"RAY_API_SERVER_ADDRESS": url, "RAY_DASHBOARD_ADDRESS": url, "RAY_TMPDIR": folder}
             finally:
                 below = psutil.Process(process.pid).children(recursive=True)
                 process.terminate()

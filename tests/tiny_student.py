@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 
-def make_tiny_student(folder: Path, pairs: Sequence[tuple[str, str]] = (), *, context: int = 256) -> Path:
+def make_tiny_student(
+    folder: Path, pairs: Sequence[tuple[str, str]] = (), *, context: int = 256, core: Any = None, **shape: Any
+) -> Path:
     """Write a Hugging Face folder whose model completes each prompt with its text and the end token.
 
-    Without pairs the weights stay random, and are the same each time.
+    Without pairs the weights stay random, and are the same each time. `core` is of another tokenizer, whose first
+    tokens are `<eos>` and `<unk>`; `shape` what else the configuration says.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    core = _characters("<eos>", "<unk>")
+    core = core or _characters("<eos>", "<unk>")
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<eos>", unk_token="<unk>")
 
     torch.manual_seed(0)
@@ -33,7 +36,7 @@ def make_tiny_student(folder: Path, pairs: Sequence[tuple[str, str]] = (), *, co
         max_position_embeddings=context,
         bos_token_id=None,
         eos_token_id=0,
-        tie_word_embeddings=True,
+        **({"tie_word_embeddings": True} | shape),
     )
     model = LlamaForCausalLM(config)
     if pairs:
@@ -83,6 +86,24 @@ def make_tiny_encoder_decoder(
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def bytes_core(cut: dict[str, Any], texts: Sequence[str]) -> Any:
+    """The core of a tokenizer over bytes, as SmolLM2 and Llama 3 have one; `cut` is how it cuts texts into pieces."""
+    import json
+
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    core = Tokenizer(models.BPE())
+    core.decoder = decoders.ByteLevel()
+    core = Tokenizer.from_str(json.dumps(json.loads(core.to_str()) | {"pre_tokenizer": cut}))
+    special = [AddedToken(token, special=True) for token in ("<eos>", "<unk>")]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    core.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
+    )
+    return core
 
 
 def _characters(*special: str) -> Any:

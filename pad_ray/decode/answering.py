@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from types import ModuleType
+from typing import Any
 
 from pad_ray.decode.engine import Engine
 from pad_ray.decode.steps import Ending, steps
@@ -46,6 +47,8 @@ class Draft:
     """Why it cannot be executed, or None if it can."""
     tokens: int
     """Tokens generated for it."""
+    prompt_tokens: int = 0
+    """Tokens that the student read for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +74,12 @@ def write(
     *,
     prompt: Callable[[str], str] | None = None,
     stop: str = "",
+    wanted: Callable[[int], bool] | None = None,
 ) -> list[list[Draft]]:
     """The programs for each question: one for greedy, `samples` for vote. Asks that decode alike go together.
 
     `prompt` turns a question into what the student reads, by default the form that the thought trains; `stop` ends a
-    reply (see `Engine.generate`).
+    reply, and `wanted` says of an ask, by its place, whether anybody waits for it (see `Engine.generate`).
     """
     form: Callable[[str], str] = prompt or thought.student_prompt
     drafts: list[list[Draft]] = [[] for _ in asks]
@@ -85,16 +89,20 @@ def write(
         group = groups.setdefault((ask.decode.max_tokens, 0.0 if greedy else ask.decode.temperature), [])
         group += [(place, number) for number in range(1 if greedy else ask.decode.samples)]
     for (max_tokens, temperature), group in groups.items():
+        places = [place for place, _ in group]
+        heed: dict[str, Any] = {"wanted": lambda row, places=places: wanted(places[row])} if wanted else {}
         completions = engine.generate(
-            [form(asks[place].question) for place, _ in group],
+            [form(asks[place].question) for place in places],
             max_tokens=max_tokens,
             temperature=temperature,
             seed=[_seed(asks[place], number) for place, number in group],
             stop=stop,
+            **heed,
         )
-        for (place, _), completion in zip(group, completions, strict=True):
+        for place, completion in zip(places, completions, strict=True):
             parsed = thought.parse(completion.text, completion.finish_reason)
-            drafts[place].append(Draft(parsed.program, parsed.outcome, completion.completion_tokens))
+            written, read = completion.completion_tokens, completion.prompt_tokens
+            drafts[place].append(Draft(parsed.program, parsed.outcome, written, read))
     return drafts
 
 
@@ -105,11 +113,6 @@ def choose(drafts: Sequence[Draft], executions: Iterable[Execution]) -> Choice:
     winner, votes = vote([end.value if end.outcome is Outcome.OK else None for end in ends])
     chosen = next((place for place, end in enumerate(ends) if winner and end.value == winner), 0)
     return Choice(winner, drafts[chosen], ends[chosen], votes, sum(draft.tokens for draft in drafts))
-
-
-def settle(drafts: Sequence[Draft], executions: Iterable[Execution], seconds: float) -> Answer:
-    """The answer to one question: what `choose` makes of its drafts, or why there is none."""
-    return answer_of(choose(drafts, executions), seconds)
 
 
 def answer_of(choice: Choice, seconds: float) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -40,6 +40,7 @@ class Engine(Protocol):
         seed: int | Sequence[int],
         stop: str = "",
         written: Sequence[Sequence[int]] = (),
+        wanted: Callable[[int], bool] | None = None,
     ) -> list[Completion]:
         """One completion per prompt, in order.
 
@@ -51,5 +52,8 @@ class Engine(Protocol):
         With `written`, the model has already written these tokens after each prompt and goes on behind them. They
         are part of the text, where the stop text is looked for behind them only, and of nothing else. A text would not
         do: another reading of it may be cut into other tokens than the model wrote.
+
+        `wanted` says of a prompt, by its place, whether anybody still waits for its completion. What nobody waits for
+        may end anywhere, by `length`. It is asked again and again, from the thread of the call.
         """
         ...

@@ -9,37 +9,94 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, overload
 
-from pad_ray.errors import StudentError
+from pad_ray.errors import StudentError, UsageError
+from pad_ray.recipe import EngineName
 from pad_ray.storage import resolve_uri
 
 if TYPE_CHECKING:
+    from pad_ray.decode.student_engine import StudentEngine
     from pad_ray.decode.transformers_engine import TransformersEngine
 
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+"""What may decode a student."""
 _HINT = "Name a Hugging Face folder: config.json, model.safetensors and the tokenizer's files."
 
 
+@overload
 def load_engine(
     student_dir: str | Path, *, batch_size: int = 32, device: str | None = None, threads: int | None = None
-) -> TransformersEngine:
-    """The engine for a student's kind of model; see TransformersEngine. Raises StudentError."""
+) -> TransformersEngine: ...
+
+
+@overload
+def load_engine(
+    student_dir: str | Path, engine: str, *, batch_size: int = 32, threads: int | None = None
+) -> StudentEngine: ...
+
+
+def load_engine(
+    student_dir: str | Path,
+    engine: str = "transformers",
+    *,
+    batch_size: int = 32,
+    device: str | None = None,
+    threads: int | None = None,
+) -> StudentEngine:
+    """The engine of a student: one of ENGINES, or `auto` (see `fitting_engine`).
+
+    `batch_size` prompts are decoded together; `device` is for transformers, `threads` for what computes on a CPU.
+    Raises UsageError for an engine that there is not, StudentError for one that cannot be had here or does not decode
+    this student, and for what is no student.
+    """
+    check_engine(engine)
+    chosen = fitting_engine(student_dir, batch_size) if engine == "auto" else engine
+    if chosen == "llama_cpp":
+        from pad_ray.decode.llama_cpp_engine import LlamaCppEngine
+
+        return LlamaCppEngine(student_dir, batch_size=batch_size, threads=threads)
+    if chosen == "vllm":
+        from pad_ray.decode.vllm_engine import VllmEngine
+
+        return VllmEngine(student_dir, batch_size=batch_size)
     from pad_ray.decode.encoder_decoder_engine import EncoderDecoderEngine
     from pad_ray.decode.transformers_engine import TransformersEngine
 
-    engine = EncoderDecoderEngine if has_encoder(student_dir) else TransformersEngine
-    return engine(student_dir, batch_size=batch_size, device=device, threads=threads)
+    kind = EncoderDecoderEngine if has_encoder(student_dir) else TransformersEngine
+    return kind(student_dir, batch_size=batch_size, device=device, threads=threads)
+
+
+def check_engine(engine: str) -> None:
+    """Raises UsageError for what is neither one of ENGINES nor `auto`."""
+    if engine not in (*ENGINES, "auto"):
+        raise UsageError(f"engine: {engine!r} is not {', '.join(ENGINES)} or auto.")
+
+
+def fitting_engine(student_dir: str | Path, batch_size: int) -> EngineName:
+    """The engine that suits machine, student and load: llama_cpp where a CPU decodes one prompt at a time.
+
+    There it is the faster one; with several prompts at a time, and on GPUs, transformers is. vllm is never chosen by
+    itself: it installs gigabytes and takes a whole GPU. Raises StudentError for what is no student.
+    """
+    import torch
+
+    from pad_ray.decode.llama_cpp_engine import has_llama_cpp
+    from pad_ray.students.gguf_export import unfit
+
+    if batch_size > 1 or torch.cuda.is_available() or not has_llama_cpp():
+        return "transformers"
+    return "transformers" if unfit(student_dir, *load_tokenizer(str(student_dir))) else "llama_cpp"
 
 
 def load_student(student_dir: str, dtype: str) -> tuple[Any, Any]:
     """Tokenizer and model of a folder, never from the network. Raises StudentError."""
     from safetensors import SafetensorError
-    from transformers import AutoTokenizer
 
-    folder, kind = resolve_uri(student_dir), model_class(_config(student_dir))
+    tokenizer, config = load_tokenizer(student_dir)
+    folder, kind = resolve_uri(student_dir), model_class(config)
     try:
         with no_progress_bars():
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
             loaded: Any = kind.from_pretrained(folder, local_files_only=True, dtype=dtype, output_loading_info=True)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise StudentError(f"student: {student_dir!r} cannot be loaded: {error}", hint=_HINT) from error
@@ -48,6 +105,17 @@ def load_student(student_dir: str, dtype: str) -> tuple[Any, Any]:
         # transformers would fill them with random numbers and only warn.
         raise StudentError(f"student: {student_dir!r} lacks the weights {', '.join(missing[:3])}…", hint=_HINT)
     return tokenizer, model
+
+
+def load_tokenizer(student_dir: str) -> tuple[Any, Any]:
+    """Tokenizer and configuration of a folder, never from the network. Raises StudentError."""
+    from transformers import AutoTokenizer
+
+    config = _config(student_dir)
+    try:
+        return AutoTokenizer.from_pretrained(resolve_uri(student_dir), local_files_only=True), config
+    except (OSError, ValueError, KeyError) as error:
+        raise StudentError(f"student: {student_dir!r} cannot be loaded: {error}", hint=_HINT) from error
 
 
 def has_encoder(student_dir: str | Path) -> bool:

@@ -80,7 +80,9 @@ def repaired(
             runs = iter(execute([reply.program for reply in replies if reply.outcome is None]))
             for one, reply, completion in zip(some, replies, completions, strict=True):
                 execution = next(runs) if reply.outcome is None else Execution(reply.outcome)
-                one.take(Draft(reply.program, reply.outcome, completion.completion_tokens), execution)
+                # What was read is the question; that a turn reads it again is how a repair works.
+                read = one.choice.draft.prompt_tokens
+                one.take(Draft(reply.program, reply.outcome, completion.completion_tokens, read), execution)
     return [one.choice for one in mending]
 
 

@@ -35,6 +35,8 @@ class Row:
     """Whether it holds the stop text."""
     stopped: bool = False
     """Whether the model ended it, or wrote the stop text."""
+    wanted: Callable[[], bool] = lambda: True
+    """Whether anybody waits for it."""
 
     @property
     def read(self) -> list[int]:
@@ -44,7 +46,7 @@ class Row:
     @property
     def done(self) -> bool:
         """Whether nothing more is to be written."""
-        return self.stopped or len(self.tokens) >= self.limit
+        return self.stopped or len(self.tokens) >= self.limit or not self.wanted()
 
 
 def choose(logits: torch.Tensor, temperature: float, rows: Sequence[Row]) -> torch.Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -39,6 +39,11 @@ class Written:
 class Scorer(Protocol):
     """Anything that has an opinion on programs on their way."""
 
+    @property
+    def card(self) -> dict[str, Any]:
+        """What is known of it, where it is one of several of its kind; else empty."""
+        ...
+
     def score(self, paths: Sequence[Written]) -> list[float]:
         """A number for each, at most 0 and the logarithm of a share between 0 and 1; the higher, the better."""
         ...
@@ -52,6 +57,7 @@ class Alignment:
 
     def __init__(self, embed: Embed) -> None:
         self._embed = embed
+        self.card: dict[str, Any] = {}
         self._known: dict[str, np.ndarray] = {}
 
     def score(self, paths: Sequence[Written]) -> list[float]:

@@ -9,7 +9,7 @@ from pad_ray.decode.answering import Ask, Choice, Execute, choose, write
 from pad_ray.decode.engine import Engine
 from pad_ray.decode.repair import RepairForm, repaired
 from pad_ray.decode.scorers import Scorer
-from pad_ray.decode.stepwise import search
+from pad_ray.decode.stepwise import Watch, search
 from pad_ray.recipe import Decode
 
 
@@ -23,11 +23,12 @@ def solve(
     repair: RepairForm | None = None,
     stop: str = "",
     scorer: Scorer | None = None,
+    watch: Watch | None = None,
 ) -> list[Choice]:
     """One choice per ask, in order, however each is to be decoded; those that decode alike go together.
 
     `prompt` and `repair` are what the student reads, by default the forms that the thought trains; `stop` ends a reply
-    (see `Engine.generate`). `scorer` is for beams that name one.
+    (see `Engine.generate`). `scorer` is for beams that name one, `watch` is told of their steps.
     """
     choices: dict[int, Choice] = {}
     plain = [place for place, ask in enumerate(asks) if ask.decode.kind != "beam"]
@@ -48,6 +49,7 @@ def solve(
             form=prompt or thought.student_prompt,
             stop=stop,
             scorer=scorer if decode.scorer else None,
+            watch=watch,
         )
         choices.update(zip(places, found, strict=True))
     return repaired(

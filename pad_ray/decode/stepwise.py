@@ -73,12 +73,32 @@ class Beam:
             return self.ended, self.program.rstrip()
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the search for one answer stands after a step."""
+
+    program: str
+    """What was executed of the best path, and ran."""
+    alive: int
+    """Paths that go on."""
+    finished: int
+    """Programs that gave a value."""
+    tokens: int
+    """Tokens generated so far, also for what was dropped."""
+
+
+Watch = Callable[[Ask, Standing], object]
+"""Is told after every step of each question."""
+
+
 @dataclass(slots=True)
 class _Search:
     """One question."""
 
     ask: Ask
     prompt: str
+    read: int = 0
+    """Tokens of the prompt."""
     alive: list[Beam] = field(default_factory=lambda: [Beam()])
     finished: list[Beam] = field(default_factory=list[Beam])
     """Those that gave a value, the best first."""
@@ -102,9 +122,13 @@ class _Search:
             if gone and (self.dropped is None or _worth(one) > _worth(self.dropped)):
                 self.dropped = one
 
+    def standing(self) -> Standing:
+        best = max([*self.finished, *self.alive], key=_score, default=Beam())
+        return Standing(best.prefix.runnable, len(self.alive), len(self.finished), self.tokens)
+
     def choice(self) -> Choice:
         best = self.finished[0] if self.finished else self.dropped or Beam(flaw=Outcome.REFUSED)
-        draft = Draft(best.prefix.runnable or best.program, best.flaw, len(best.tokens))
+        draft = Draft(best.prefix.runnable or best.program, best.flaw, len(best.tokens), self.read)
         execution = best.execution or Execution(best.flaw or Outcome.NO_ANSWER)
         _, votes = vote([one.execution.value for one in self.finished if one.execution])
         answer = execution.value if self.finished else None
@@ -120,6 +144,7 @@ def search(
     form: Callable[[str], str],
     stop: str = "",
     scorer: Scorer | None = None,
+    watch: Watch | None = None,
 ) -> list[Choice]:
     """Answer questions by beams; one choice per ask, in order. All asks must decode alike.
 
@@ -136,6 +161,8 @@ def search(
         _rate(scorer, going, distinct)
         for one, beams in zip(going, distinct, strict=True):
             one.select(beams)
+            if watch:
+                watch(one.ask, one.standing())
         step += 1
     return [one.choice() for one in searches]
 
@@ -161,6 +188,7 @@ def _lengthen(engine: Engine, thought: ModuleType, going: Sequence[_Search], ste
     grown: list[list[Beam]] = [[] for _ in going]
     for (index, beam, _), completion in zip(wanted, completions, strict=True):
         going[index].tokens += completion.completion_tokens
+        going[index].read = completion.prompt_tokens
         grown[index].append(_continued(thought, beam, completion, decode.max_tokens, stop))
     return grown
 

@@ -8,18 +8,17 @@ times (samples of one question).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pad_ray.decode.chat import chat_prompt, is_chatting, render
 from pad_ray.decode.engine import Completion
 from pad_ray.decode.loading import load_student
 from pad_ray.decode.precision import multiplies_bf16
 from pad_ray.decode.rows import Row, choose, draws, logprobs
-from pad_ray.records import Message
+from pad_ray.decode.student_engine import StudentEngine, stop_ids
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +34,7 @@ PART = 768
 """Tokens of prompts that a CPU reads at once."""
 
 
-class TransformersEngine:
+class TransformersEngine(StudentEngine):
     """A causal language model from a Hugging Face folder, on the GPU if there is one, else on the CPU.
 
     On the CPU it computes in float32, or in bfloat16 where the processor has it and the model is not tiny; elsewhere in
@@ -60,35 +59,16 @@ class TransformersEngine:
 
         if threads is not None:
             torch.set_num_threads(threads)
-        self.batch_size = batch_size
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        self.student_dir = str(student_dir)
-        self._tokenizer, model = load_student(self.student_dir, "float32" if self.device == "cpu" else "auto")
+        tokenizer, model = load_student(str(student_dir), "float32" if self.device == "cpu" else "auto")
+        super().__init__(student_dir, tokenizer, batch_size)
         self._small = self.device == "cpu" and model.num_parameters() < SMALL
         if self.device == "cpu" and not self._small and multiplies_bf16("cpu"):
             model = model.to(torch.bfloat16)
         self.model = model.to(self.device).eval()
         """The model itself."""
-        self.learned_chat = self.wraps = is_chatting(self.student_dir)
-        self._stops = _stop_ids(self._tokenizer, model)
+        self._stops = stop_ids(tokenizer, model.generation_config)
         self._context: int | None = getattr(model.config, "max_position_embeddings", None)
-
-    @property
-    def chats(self) -> bool:
-        """Whether it is to be asked in a chat: its tokenizer has a template, and it wraps no prompt by itself."""
-        return self._tokenizer.chat_template is not None and not self.wraps
-
-    def chat(self, messages: Sequence[Message]) -> str:
-        """The prompt a chat model is asked with, up to where its reply begins; for models that `chats`."""
-        from jinja2 import TemplateError
-
-        turns = [asdict(message) for message in messages]
-        try:
-            return render(self._tokenizer, turns)
-        except TemplateError:
-            # Some templates refuse a system message; what it says then leads the question.
-            turns[:2] = [{"role": "user", "content": f"{turns[0]['content']}\n\n{turns[1]['content']}"}]
-            return render(self._tokenizer, turns)
 
     def generate(
         self,
@@ -99,32 +79,26 @@ class TransformersEngine:
         seed: int | Sequence[int],
         stop: str = "",
         written: Sequence[Sequence[int]] = (),
+        wanted: Callable[[int], bool] | None = None,
     ) -> list[Completion]:
         """See `Engine.generate`. Longest prompts are decoded first, so that a batch holds little padding."""
         import torch
 
         streams = draws(seed, len(prompts))
         rows: list[Row] = []
-        for index, prompt in enumerate(prompts):
-            ids = self.ids(prompt)
-            if not ids:
-                raise ValueError(f"prompts[{index}] is empty, and this model's tokenizer adds nothing to start from.")
-            before = list(written[index]) if written else []
-            rows.append(Row(ids, self._limit(len(ids), len(before), max_tokens), streams[index], before))
+        for place, ids in enumerate(self._read(prompts)):
+            before = list(written[place]) if written else []
+            row = Row(ids, self._limit(len(ids), len(before), max_tokens), streams[place], before)
+            if wanted:
+                row.wanted = partial(wanted, place)
+            rows.append(row)
         # Behind their length by their tokens, so that equal ones lie side by side and are read once.
         waiting = sorted((row for row in rows if not row.done), key=lambda row: (len(row.read), row.read), reverse=True)
         with torch.inference_mode(), _threads(1 if self._small else torch.get_num_threads()):
             prefix = self._read_prefix(waiting)
             for start in range(0, len(waiting), self.batch_size):
                 self._complete(waiting[start : start + self.batch_size], prefix, temperature, stop)
-        return [self._completion(row, stop) for row in rows]
-
-    def ids(self, prompt: str) -> list[int]:
-        """The token ids that the model reads for a prompt, as a turn of a chat where it wraps them."""
-        return self._ids(chat_prompt(self._tokenizer, prompt) if self.wraps else prompt)
-
-    def _ids(self, prompt: str) -> list[int]:
-        return prompt_ids(self._tokenizer, prompt)
+        return [self._done(row, stop) for row in rows]
 
     def _limit(self, read: int, before: int, max_tokens: int) -> int:
         """Most tokens to write after so many were read, and so many written: those asked for, or what is left."""
@@ -161,7 +135,7 @@ class TransformersEngine:
         own = torch.arange(width, device=self.device) >= torch.tensor(gaps, device=self.device)[:, None]
         mask = torch.cat([own.new_ones(len(distinct), read), own], dim=1).long()
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, read:]
-        logits, cache = self._read(ids, mask, positions, prefix)
+        logits, cache = self._read_batch(ids, mask, positions, prefix)
         if len(distinct) < len(rows):
             place = {text: number for number, text in enumerate(distinct)}
             again = torch.tensor([place[text] for text in texts], device=self.device)
@@ -199,7 +173,7 @@ class TransformersEngine:
             row.stopped = row.at_stop or token in self._stops
         return without_gaps([place for place, row in enumerate(rows) if not row.done])
 
-    def _read(
+    def _read_batch(
         self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, prefix: Cache | None
     ) -> tuple[torch.Tensor, Cache]:
         """Read prompts behind the prefix: scores of their next tokens, and the cache.
@@ -237,47 +211,20 @@ class TransformersEngine:
         )
         return out.logits[:, -1]
 
-    def _completion(self, row: Row, stop: str) -> Completion:
-        text = self._text(row.written + row.tokens)
-        if stop:
-            before = len(self._text(row.written))
-            text = text[:before] + text[before:].split(stop, 1)[0]
-        return Completion(
-            text=text,
-            finish_reason="stop" if row.stopped else "length",
-            prompt_tokens=len(row.prompt),
-            completion_tokens=len(row.tokens),
-            tokens=tuple(row.tokens),
-            logprobs=tuple(row.logprobs),
+    def _done(self, row: Row, stop: str) -> Completion:
+        return self._completion(
+            len(row.prompt),
+            row.written,
+            row.tokens,
+            row.logprobs,
+            stop=stop,
+            stopped=row.stopped,
             at_stop=row.at_stop,
         )
 
     def _wrote(self, row: Row, stop: str) -> bool:
         """Whether the text holds the stop text; only its end is looked at, until it seems so."""
         return bool(stop) and stop in self._text(row.tokens[-2 * len(stop) :]) and stop in self._text(row.tokens)
-
-    def _text(self, tokens: list[int]) -> str:
-        return self._tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-
-
-def prompt_ids(tokenizer: Any, prompt: str) -> list[int]:
-    """The token ids a model reads: the prompt alone, behind the BOS token if the tokenizer adds one by itself.
-
-    Nothing is added at the end, as the completion follows there; training encodes its prompts the same way.
-    """
-    ids: list[int] = tokenizer(prompt, add_special_tokens=False).input_ids
-    bos: int | None = tokenizer.bos_token_id
-    # The text of a chat may begin with it already.
-    if bos is None or tokenizer("a").input_ids[0] != bos or ids[:1] == [bos]:
-        return ids
-    return [bos, *ids]
-
-
-def _stop_ids(tokenizer: Any, model: Any) -> frozenset[int]:
-    """The end token that training appends, and those the model was made with."""
-    configured = model.generation_config.eos_token_id
-    several = configured if isinstance(configured, list) else [configured]
-    return frozenset(token for token in (tokenizer.eos_token_id, *several) if token is not None)
 
 
 @contextmanager

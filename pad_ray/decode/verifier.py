@@ -33,9 +33,11 @@ PART = 4096
 class Verifier:
     """A head beside the engine of its student; a scorer (see `Scorer`)."""
 
-    def __init__(self, engine: TransformersEngine, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        """`weight` [width] and `bias` [] of the head."""
-        self._engine = engine
+    def __init__(
+        self, engine: TransformersEngine, weight: torch.Tensor, bias: torch.Tensor, card: dict[str, Any] | None = None
+    ) -> None:
+        """`weight` [width] and `bias` [] of the head; `card`: how it was trained, as verifier.json has it."""
+        self._engine, self.card = engine, card or {}
         self._weight, self._bias = (part.to(engine.device).float() for part in (weight, bias))
 
     @classmethod
@@ -63,7 +65,7 @@ class Verifier:
                 f" needs format_version {FORMAT} and width ({width},).",
                 hint="Train the verifier again.",
             )
-        return cls(engine, weight, bias)
+        return cls(engine, weight, bias, card)
 
     def score(self, paths: Sequence[Written]) -> list[float]:
         """The logarithm of the head's share at the last token of each."""

@@ -17,7 +17,7 @@ from pad_ray.records import Example
 from pad_ray.thoughts import direct, program
 
 if TYPE_CHECKING:
-    from pad_ray.decode.transformers_engine import TransformersEngine
+    from pad_ray.decode.student_engine import StudentEngine
 
 EXEMPLARS = 4
 """Verified programs that a few-shot prompt shows."""
@@ -37,9 +37,7 @@ class Asking:
     """From a question, a program that failed and its message to all that the student reads before it mends it."""
 
 
-def asking(
-    engine: TransformersEngine, kind: Prompt, exemplars: Sequence[Example] = (), *, trained: bool = False
-) -> Asking:
+def asking(engine: StudentEngine, kind: Prompt, exemplars: Sequence[Example] = (), *, trained: bool = False) -> Asking:
     """How to ask the student of an engine. One that is trained on its plain form is asked for programs in that form."""
     if kind == "few_shot":
         return Asking(lambda question: program.few_shot_prompt(question, exemplars), NEXT_QUESTION)

@@ -19,8 +19,9 @@ from pydantic import ValidationError
 
 from pad_ray.errors import UsageError
 from pad_ray.evaluate.folder import read_answers
+from pad_ray.evaluate.job import EvaluateJob, finished
 from pad_ray.evaluate.metrics import GradedAnswer, paired, wilson
-from pad_ray.evaluate.run import EvaluateJob, evaluate_all, finished
+from pad_ray.evaluate.run import evaluate_all
 from pad_ray.flow.progress import Reporter
 from pad_ray.outcomes import Outcome
 from pad_ray.problems import take_in

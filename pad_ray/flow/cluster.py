@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -117,6 +118,11 @@ def _init(**options: Any) -> None:
         os.dup2(printed.fileno(), 2)
         try:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, **options)
+        except SystemExit as end:
+            if end.code != signal.SIGTERM:
+                raise
+            # As long as it starts, Ray answers to this signal instead of us.
+            raise KeyboardInterrupt from None
         except BaseException as error:
             if "timed out during startup" in str(error):
                 raise PadRayError(

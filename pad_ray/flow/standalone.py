@@ -9,10 +9,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from pad_ray.errors import UsageError
-from pad_ray.evaluate.run import EvaluateJob, evaluate, finished
+from pad_ray.evaluate.job import EvaluateJob, finished
+from pad_ray.evaluate.run import evaluate
 from pad_ray.flow.progress import Reporter
 from pad_ray.problems import take_in
-from pad_ray.recipe import Decode, SandboxSettings
+from pad_ray.recipe import Decode, EngineName, Evaluate, SandboxSettings
 from pad_ray.records import Problem
 from pad_ray.storage import Storage
 from pad_ray.students import local_student
@@ -29,11 +30,19 @@ def decoding(decode: str, samples: int) -> Decode:
     kind, repairs = ("greedy", REPAIRS) if decode == "repair" else (decode, 0)
     try:
         return Decode.model_validate({"kind": kind, "samples": samples if kind == "vote" else 1, "repairs": repairs})
-    except ValidationError as error:
+    except ValidationError:
         raise UsageError(
-            f"--decode: {decode!r} is not available ({error.errors()[0]['msg']}).",
+            f"--decode: {decode!r} is not available.",
             hint="Choose greedy, vote, beam or repair; `pad-ray decoders` takes every setting.",
         ) from None
+
+
+def measuring_engine(engine: str) -> EngineName:
+    """What `--engine` says. Raises UsageError; for `auto` too, or figures would depend on the machine."""
+    try:
+        return Evaluate.model_validate({"engine": engine}).engine
+    except ValidationError as error:
+        raise UsageError(f"--engine: {engine!r} is not available ({error.errors()[0]['msg']}).") from None
 
 
 def evaluate_student(
@@ -46,6 +55,7 @@ def evaluate_student(
     limit: int | None,
     seed: int,
     rounded: bool = False,
+    engine: EngineName = "transformers",
     reporter: Reporter,
 ) -> dict[str, Any]:
     """Write summary.json and answers.jsonl into `out` and return the summary; Ray must be connected.
@@ -65,6 +75,7 @@ def evaluate_student(
         sandbox=SandboxSettings(),
         seed=seed,
         match="rounded" if rounded else "exact",
+        engine=engine,
         limit=limit,
         student_name=student,
         problems_name=problems,

@@ -12,7 +12,8 @@ from typing import Any
 from pad_ray.errors import UsageError
 from pad_ray.evaluate.asking import draw_exemplars
 from pad_ray.evaluate.folder import TRAINED, probe_folder
-from pad_ray.evaluate.run import EvaluateJob, evaluate_all, summary_of
+from pad_ray.evaluate.job import EvaluateJob, summary_of
+from pad_ray.evaluate.run import evaluate_all
 from pad_ray.flow.augmenting import augment
 from pad_ray.flow.calibrate import calibrate
 from pad_ray.flow.curating import curate
@@ -126,6 +127,7 @@ def jobs_of(run: Run, round_: int) -> list[EvaluateJob]:
             init="pretrained" if trained else recipe.student.init,
             seed=recipe.seed,
             match=recipe.evaluate.match,
+            engine=recipe.evaluate.engine,
             limit=run.sizes.questions if run.sizes else None,
             student_name=f"round {round_}" if trained else f"untrained {recipe.student.model}",
             problems_name=place.removeprefix("eval/"),

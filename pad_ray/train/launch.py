@@ -27,6 +27,8 @@ from pad_ray.train.tracking import check_tracking
 
 POLL_S = 0.5
 """Seconds between looks at a running training."""
+END_S = 10.0
+"""Seconds that a training which is cancelled may take to end; then it ends with Ray."""
 START_TRIES = 30
 """How often a group of workers waits for its CPUs or GPUs, a minute each: nodes may only be ordered then."""
 
@@ -121,7 +123,7 @@ def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = N
                 break
     except KeyboardInterrupt:
         ray.cancel(running, force=True)
-        ray.wait([running])
+        ray.wait([running], timeout=END_S)
         raise
     except RayTaskError as error:
         raise _cause(error) from error

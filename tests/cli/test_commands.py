@@ -23,7 +23,7 @@ from pad_ray.storage import Storage
 
 COMMANDS = {
     *("distill", "plan", "sample", "judge", "curate", "train", "evaluate", "execute", "study", "decoders"),
-    *("status", "show", "ask", "compare", "report", "serve", "recipes", "init", "doctor", "verifier"),
+    *("status", "show", "ask", "compare", "report", "serve", "recipes", "init", "doctor", "verifier", "export"),
 }
 
 DECODED = ("--student", "x", "--out", "o")
@@ -97,6 +97,10 @@ def test_help_lists_every_command_and_debug_each_with_a_whole_sentence() -> None
         (["decoders", *DECODED, "--problems", "p.jsonl", "--decoder", "poem"], "--decoder: 'poem'"),
         (["decoders", *DECODED, "--problems", "a/p.jsonl", "--problems", "b/p.jsonl"], "NAME=URI"),
         (["verifier", "--student", "x", "--problems", "p.jsonl"], "'x' is no folder with a student"),
+        (["evaluate", *DECODED, "--problems", "p.jsonl", "--engine", "auto"], "--engine: 'auto' is not available"),
+        (["ask", "1 + 1?", "--student", "x", "--decode", "bem"], "--decode: 'bem' is not available"),
+        (["ask", "1 + 1?", "--student", "x", "--decode", "beam", "--samples", "4"], "--samples is for votes"),
+        (["evaluate", "quick", "--engine", "vllm"], "--engine goes with --student. A run's recipe says it"),
         (["evaluate", "quick", "--rounded"], "--rounded goes with --student. A run's recipe says it"),
     ],
 )

@@ -43,6 +43,16 @@ def test_the_manifest_says_how_a_run_ended(tmp_path: Path, error: BaseException,
     assert not (tmp_path / "lease.json").exists()
 
 
+def test_an_interruption_is_written_down_before_the_run_has_ended(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), open_run(recipe(), str(tmp_path)) as run:
+        try:
+            with run.stage(0, "plan"):
+                raise KeyboardInterrupt
+        finally:
+            # Here Ray ends, for which it may be given no time.
+            assert (state(tmp_path).state, state(tmp_path).stages[0].state) == ("interrupted", "partial")
+
+
 def test_a_folder_in_which_nothing_was_asked_yet_takes_another_recipe(tmp_path: Path) -> None:
     with open_run(recipe(), str(tmp_path)) as run, run.stage(0, "plan"):
         pass

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from pad_ray.decode.answering import Ask, Draft, settle, write
+from pad_ray.decode.answering import Ask, Draft, answer_of, choose, write
 from pad_ray.decode.engine import Completion
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode
@@ -17,6 +17,7 @@ class Scribe:
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, int, float]] = []
+        self.wanted: list[bool] = []
 
     def generate(
         self,
@@ -26,8 +27,10 @@ class Scribe:
         temperature: float,
         seed: int | Sequence[int],
         stop: str = "",
+        wanted: Callable[[int], bool] | None = None,
     ) -> list[Completion]:
         assert not isinstance(seed, int)
+        self.wanted = [wanted(place) for place in range(len(prompts))] if wanted else []
         self.calls.append((len(prompts), max_tokens, temperature))
         return [
             Completion(f"a = {prompt.splitlines()[0]!r}\nanswer = {one}\n", "stop", 5, 7)
@@ -55,6 +58,12 @@ def test_a_questions_programs_do_not_depend_on_who_asks_beside_it() -> None:
     assert write(Scribe(), thought, [Ask("one", VOTE, seed=5)]) != alone
 
 
+def test_whether_a_question_is_still_wanted_is_said_of_each_of_its_programs() -> None:
+    engine = Scribe()
+    write(engine, thought, [Ask("one", VOTE), Ask("two", VOTE)], wanted=lambda place: place == 1)
+    assert engine.wanted == [False] * 3 + [True] * 3
+
+
 def draft(value: str, flaw: Outcome | None = None) -> Draft:
     return Draft(f"def solution():\n    return {value}\n", flaw, tokens=10)
 
@@ -67,7 +76,7 @@ def test_the_vote_decides_and_the_first_program_with_its_value_is_shown() -> Non
         Execution(Outcome.OK, "7.0"),
         Execution(Outcome.OK, "7"),
     ]
-    answer = settle(drafts, executions, seconds=0.5)
+    answer = answer_of(choose(drafts, executions), 0.5)
     assert (answer.answer, answer.outcome, answer.program) == ("7.0", Outcome.OK, drafts[3].program)
     assert answer.votes == {"3": 1, "7.0": 2}
     assert [step["state"] for step in answer.steps] == ["ran", "ran"]
@@ -75,20 +84,19 @@ def test_the_vote_decides_and_the_first_program_with_its_value_is_shown() -> Non
 
 
 def test_without_any_value_the_answer_is_none_and_the_first_program_says_why() -> None:
-    answer = settle(
-        [draft("oops"), draft("1 / 0")], [Execution(Outcome.RUNTIME_ERROR), Execution(Outcome.TIMEOUT)], 0.1
+    answer = answer_of(
+        choose([draft("oops"), draft("1 / 0")], [Execution(Outcome.RUNTIME_ERROR), Execution(Outcome.TIMEOUT)]), 0.1
     )
     assert (answer.answer, answer.outcome, answer.votes) == (None, Outcome.RUNTIME_ERROR, {})
     assert {step["state"] for step in answer.steps} == {"unknown"}
 
 
 def test_a_reply_that_never_ran_says_so() -> None:
-    answer = settle([draft("1", Outcome.TRUNCATED)], [], 0.1)
+    answer = answer_of(choose([draft("1", Outcome.TRUNCATED)], []), 0.1)
     assert (answer.answer, answer.outcome) == (None, Outcome.TRUNCATED)
     assert {step["state"] for step in answer.steps} == {"not_run"}
 
 
 def test_every_answer_has_an_id_of_its_own() -> None:
-    assert (
-        settle([draft("1")], [Execution(Outcome.OK, "1")], 0).id != settle([draft("1")], [Execution(Outcome.OK)], 0).id
-    )
+    choice = choose([draft("1")], [Execution(Outcome.OK, "1")])
+    assert answer_of(choice, 0).id != answer_of(choice, 0).id

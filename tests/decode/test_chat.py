@@ -11,7 +11,7 @@ from tiny_student import make_tiny_student
 
 from pad_ray.decode.chat import chat_prompt, timeless
 from pad_ray.decode.loading import load_engine
-from pad_ray.decode.transformers_engine import prompt_ids
+from pad_ray.decode.student_engine import prompt_ids
 from pad_ray.errors import StudentError
 from pad_ray.records import Example, Message
 from pad_ray.train.encode import encode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import pytest
 
@@ -82,6 +83,8 @@ def test_the_likelihood_is_per_token_so_a_long_program_is_not_worse_for_its_leng
 class PrefersFour:
     """A scorer that likes programs with a 4 in them."""
 
+    card: ClassVar[dict[str, Any]] = {}
+
     def score(self, paths: Sequence[Written]) -> list[float]:
         assert all(path.prompt == "q" and path.question == "q" and path.tokens for path in paths)
         return [0.0 if "4" in path.program else -1.0 for path in paths]
@@ -127,6 +130,25 @@ def test_where_nothing_runs_the_answer_is_none_and_the_program_shows_why() -> No
     choice = answered(lines)
     assert (choice.answer, choice.execution.outcome, choice.votes) == (None, Outcome.RUNTIME_ERROR, {})
     assert "missing" in choice.execution.detail and choice.draft.program == HEAD + "    a = missing\n"
+
+
+def test_a_watcher_is_told_after_every_step_where_the_search_stands() -> None:
+    lines = {
+        "": [(HEAD, -0.1)],
+        HEAD: [("    a = 1\n", -0.1)],
+        HEAD + "    a = 1\n": [("    return a\n", -0.1)],
+    }
+    told: list[tuple[str, str, int, int]] = []
+    search(
+        Typist(lines),
+        Runner(),
+        thought,
+        [Ask("q", BEAM)],
+        form=str,
+        watch=lambda ask, one: told.append((ask.question, one.program, one.alive, one.finished)),
+    )
+    started = HEAD + "    a = 1\n"
+    assert told == [("q", "", 1, 0), ("q", started, 1, 0), ("q", started + "    return a\n", 0, 1)]
 
 
 def test_every_generated_token_counts_also_of_what_was_dropped() -> None:

@@ -9,7 +9,8 @@ import pytest
 from tiny_student import make_tiny_student
 
 from pad_ray.decode import transformers_engine
-from pad_ray.decode.transformers_engine import TransformersEngine, prompt_ids
+from pad_ray.decode.student_engine import prompt_ids
+from pad_ray.decode.transformers_engine import TransformersEngine
 from pad_ray.errors import StudentError
 from pad_ray.records import Message
 
@@ -157,6 +158,21 @@ def test_sampling_follows_the_seed_and_the_models_distribution(random_engine: Tr
 def test_limits_cut_the_completion_and_say_so(engine: TransformersEngine) -> None:
     [cut] = engine.generate(PROMPTS[:1], max_tokens=5, temperature=0, seed=0)
     assert (cut.text, cut.finish_reason, cut.completion_tokens) == ("def s", "length", 5)
+
+
+def test_what_nobody_waits_for_is_dropped_and_changes_nothing_for_the_others(engine: TransformersEngine) -> None:
+    asked = [0] * len(PROMPTS)
+
+    def wanted(place: int) -> bool:
+        asked[place] += 1
+        return place != 1 or asked[1] < 10
+
+    done = engine.generate(PROMPTS, max_tokens=60, temperature=0, seed=0, wanted=wanted)
+    assert done[1].completion_tokens < 12 and done[1].finish_reason == "length"
+    others = [completion for place, completion in enumerate(done) if place != 1]
+    assert [completion.text for completion in others] == [text for place, (_, text) in enumerate(PAIRS) if place != 1]
+    dropped = engine.generate(PROMPTS, max_tokens=60, temperature=0, seed=0, wanted=lambda _: False)
+    assert {completion.completion_tokens for completion in dropped} == {0}
 
 
 def test_a_completion_ends_where_the_stop_text_begins(engine: TransformersEngine) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pad_ray.decode.transformers_engine import TransformersEngine
-from pad_ray.evaluate.run import EvaluateJob, _evaluate_here
+from pad_ray.evaluate.job import EvaluateJob
+from pad_ray.evaluate.run import _evaluate_here
 from pad_ray.recipe import Decode, SandboxSettings
 from pad_ray.records import Example, Problem
 from tests.tiny_student import make_tiny_student

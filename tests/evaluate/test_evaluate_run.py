@@ -15,7 +15,8 @@ from pad_ray.errors import ProblemError, StudentError, UsageError
 from pad_ray.evaluate.answer import answer_batch, answer_directly
 from pad_ray.evaluate.asking import Asking
 from pad_ray.evaluate.folder import read_answers
-from pad_ray.evaluate.run import EvaluateJob, evaluate
+from pad_ray.evaluate.job import EvaluateJob
+from pad_ray.evaluate.run import evaluate
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.standalone import evaluate_student
 from pad_ray.outcomes import Outcome
@@ -25,6 +26,7 @@ from pad_ray.sandbox import Sandbox
 from pad_ray.storage import Storage
 from pad_ray.students import wheel
 from pad_ray.thoughts.program import student_prompt
+from pad_ray.train.verifier import Trained, save
 from tests.tiny_student import make_tiny_student
 
 RIGHT = "def solution():\n    return 7\n"
@@ -177,6 +179,21 @@ def test_a_student_is_measured_once_and_its_answers_are_kept(tmp_path: Path) -> 
     storage.write_rows("problems/eval/easy.parquet", Problem, [*problems[:2], problem(2, answer="8")])
     with pytest.raises(UsageError, match=r"holds another evaluation \(problems_hash: "):
         evaluate(job(storage, student, limit=3))
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_a_measurement_tells_which_verifier_was_asked(tmp_path: Path) -> None:
+    import torch
+
+    student = make_tiny_student(tmp_path / "student")
+    width = json.loads((student / "config.json").read_text())["hidden_size"]
+    head = Trained(torch.zeros(width), torch.zeros(()), 3, 24, 0.5, 2, None)
+    card = save(head, Storage(student), {"problems": "sums.jsonl"})
+    storage = Storage(tmp_path / "run")
+    storage.write_rows("problems/eval/easy.parquet", Problem, [problem(0)])
+    asked = Decode(kind="beam", beams=2, continuations=2, scorer="verifier", max_tokens=8)
+    assert evaluate(job(storage, student, decode=asked))["verifier"] == card
+    assert "verifier" not in evaluate(job(storage, student, out="round-0/eval/greedy"))
 
 
 @pytest.mark.usefixtures("ray_session")

@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 from ray_head import ray_head
 
-from pad_ray.status import status as read_status
-
 pytestmark = pytest.mark.slow
 
 REPO = Path(__file__).resolve().parents[2]
@@ -79,7 +77,8 @@ def test_a_job_is_followed_stopped_and_submitted_again(head: dict[str, str], tmp
     assert stopped.returncode == 0 and "keeps what is finished" in stopped.stderr, stopped.stderr
     status = json.loads(pad_ray(head, "jobs", "status", job, "--json").stdout)
     assert (status["status"], status["exit_code"], status["run_dir"]) == ("STOPPED", 130, str(run))
-    assert read_status(run)["state"] == "interrupted"
+    assert manifest(run)["state"] == "interrupted"
+    assert pad_ray(head, "jobs", "follow", job).returncode == 130
 
     followed = pad_ray(head, *words)
     assert followed.returncode == 0, followed.stdout[-3000:] + followed.stderr[-1000:]

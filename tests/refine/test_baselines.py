@@ -13,7 +13,8 @@ from rich.console import Console
 from pad_ray.decode import transformers_engine
 from pad_ray.errors import UsageError
 from pad_ray.evaluate.folder import read_answers
-from pad_ray.evaluate.run import EvaluateJob, _evaluate_here, evaluate_all
+from pad_ray.evaluate.job import EvaluateJob
+from pad_ray.evaluate.run import _evaluate_here, evaluate_all
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.students import BASE
 from pad_ray.outcomes import Outcome

@@ -20,7 +20,7 @@ from pad_ray.outcomes import Outcome
 from pad_ray.records import Answer
 from serve.api import make_api
 from serve.gate import Visit
-from serve.replies import Unavailable
+from serve.replies import Replied, Unavailable
 from serve.watching import Event
 
 
@@ -36,7 +36,7 @@ class Echo:
         self.visits: list[Visit] = []
         self.watched = 0
 
-    async def solve(self, student: str, asks: Sequence[Ask]) -> list[Answer]:
+    async def solve(self, student: str, asks: Sequence[Ask]) -> list[Replied]:
         if asks[0].question == "full":
             raise Unavailable("The service is full.", retry_after=3)
         if asks[0].question == "broken":
@@ -44,10 +44,8 @@ class Echo:
         self.asks += asks
         self.asked.append(student)
         outcome = Outcome.OK if asks[0].question != "none" else Outcome.RUNTIME_ERROR
-        return [
-            Answer("answer-1", ask.question if outcome is Outcome.OK else None, outcome, "p", (STEP,), {"x": 1}, 9, 0.5)
-            for ask in asks
-        ]
+        values = [ask.question if outcome is Outcome.OK else None for ask in asks]
+        return [Replied(Answer("answer-1", value, outcome, "p", (STEP,), {"x": 1}, 9, 0.5), 21) for value in values]
 
     async def watch(self, student: str, ask: Ask) -> AsyncGenerator[Event, None]:
         self.watched += 1
@@ -61,10 +59,13 @@ class Echo:
                 raise Unavailable("The sandbox failed.")
             if ask.question == "for ever":
                 await asyncio.Event().wait()
-            yield Event("program", {"number": 0, "program": "p", "outcome": "ok", "value": "7"})
+            yield Event(
+                "program",
+                {"number": 0, "program": "p", "outcome": "ok", "value": "7", "tokens": 9, "prompt_tokens": 21},
+            )
             yield Event("step", {"number": 0, "code": "x = 3", "state": "ran", "value": "3", "detail": ""})
-            [answer] = await self.solve(student, [ask])
-            yield Event("answer", asdict(answer))
+            [replied] = await self.solve(student, [ask])
+            yield Event("answer", asdict(replied.answer))
         finally:
             self.watched -= 1
 

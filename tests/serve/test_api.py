@@ -9,7 +9,15 @@ import pytest
 from serve_backend import Echo, call, failure, solve
 
 from pad_ray import __version__
-from serve.schema import MAX_BODY_BYTES, MAX_PROGRAMS, MAX_QUESTION_CHARS, MAX_QUESTIONS, MAX_SAMPLES, MAX_TOKENS
+from serve.schema import (
+    MAX_BODY_BYTES,
+    MAX_PROGRAMS,
+    MAX_QUESTION_CHARS,
+    MAX_QUESTIONS,
+    MAX_REPAIRS,
+    MAX_SAMPLES,
+    MAX_TOKENS,
+)
 
 
 def test_a_question_gets_an_answer_with_the_fields_of_the_record() -> None:
@@ -34,6 +42,8 @@ def test_a_question_gets_an_answer_with_the_fields_of_the_record() -> None:
         ({"samples": 8}, "vote", 8),
         ({"samples": 4, "decode": "vote"}, "vote", 4),
         ({"decode": "greedy"}, "greedy", 1),
+        ({"decode": "repair"}, "greedy", 1),
+        ({"decode": "beam"}, "beam", 1),
     ],
 )
 def test_more_than_one_sample_is_a_vote(settings: dict, kind: str, samples: int) -> None:
@@ -41,6 +51,22 @@ def test_more_than_one_sample_is_a_vote(settings: dict, kind: str, samples: int)
     assert solve({"question": "q", **settings, "max_tokens": 50}, backend=backend).status_code == 200
     [ask] = backend.asks
     assert (ask.decode.kind, ask.decode.samples, ask.decode.max_tokens) == (kind, samples, 50)
+
+
+@pytest.mark.parametrize(
+    ("settings", "beams", "continuations", "repairs"),
+    [
+        ({"decode": "beam"}, 4, 4, 0),
+        ({"decode": "beam", "beams": 2, "continuations": 8, "repairs": 1}, 2, 8, 1),
+        ({"decode": "repair"}, 4, 4, 2),
+        ({"samples": 3, "repairs": 4}, 4, 4, 4),
+    ],
+)
+def test_beams_and_repairs_are_asked_for(settings: dict, beams: int, continuations: int, repairs: int) -> None:
+    backend = Echo()
+    assert solve({"question": "q", **settings}, backend=backend).status_code == 200
+    decode = backend.asks[0].decode
+    assert (decode.beams, decode.continuations, decode.repairs) == (beams, continuations, repairs)
 
 
 def test_a_batch_is_answered_in_order() -> None:
@@ -65,6 +91,11 @@ def test_a_batch_is_answered_in_order() -> None:
         ({"question": "q", "max_tokens": MAX_TOKENS + 1}, "max_tokens"),
         ({"question": "q", "decode": "magic"}, "decode"),
         ({"question": "q", "decode": "greedy", "samples": 2}, None),
+        ({"question": "q", "decode": "repair", "samples": 2}, None),
+        ({"question": "q", "decode": "beam", "samples": 2}, None),
+        ({"question": "q", "beams": 2}, None),
+        ({"question": "q", "decode": "beam", "beams": MAX_SAMPLES, "continuations": 2}, None),
+        ({"question": "q", "repairs": MAX_REPAIRS + 1}, "repairs"),
         ({"question": "q", "temprature": 1}, "temprature"),
         (["q"], None),
         ("q", None),
@@ -90,8 +121,9 @@ def test_a_batch_outside_its_limits_is_refused(questions: Any) -> None:
 def test_the_programs_of_one_request_are_bounded() -> None:
     questions = ["q"] * (MAX_PROGRAMS // MAX_SAMPLES)
     assert call("POST", "/v1/solve/batch", json={"questions": questions, "samples": MAX_SAMPLES}).status_code == 200
-    reply = call("POST", "/v1/solve/batch", json={"questions": [*questions, "q"], "samples": MAX_SAMPLES})
-    assert reply.status_code == 422 and str(MAX_PROGRAMS) in failure(reply)["message"]
+    for settings in ({"samples": MAX_SAMPLES}, {"decode": "beam", "beams": MAX_SAMPLES, "continuations": 1}):
+        reply = call("POST", "/v1/solve/batch", json={"questions": [*questions, "q"], **settings})
+        assert reply.status_code == 422 and str(MAX_PROGRAMS) in failure(reply)["message"]
 
 
 @pytest.mark.parametrize(

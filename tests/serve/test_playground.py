@@ -1,8 +1,13 @@
-"""The playground in a real browser: Debian's Chromium, without a screen."""
+"""The playground in a real browser: Debian's Chromium, without a screen.
+
+With PLAYGROUND_PICTURES=docs its pictures are those of the README.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import AsyncGenerator, Iterator
@@ -38,9 +43,15 @@ class Kitchen(Echo):
                 yield event
         spice = ask.question if "<" in ask.question else ""
         self.asks.append(ask)
+        for line in range(2, 4) if ask.decode.kind == "beam" else ():
+            program = "\n".join(PROGRAM.split("\n")[:line])
+            yield Event("path", {"program": program, "alive": 4, "finished": 0, "tokens": 16 * line})
+            await asyncio.sleep(0.3)
         yield Event("accepted", {"samples": ask.decode.samples})
         for number in range(ask.decode.samples):
-            yield Event("program", {"number": number, "program": PROGRAM, "outcome": "ok", "value": "12"})
+            yield Event(
+                "program", {"number": number, "program": PROGRAM, "outcome": "ok", "value": "12", "prompt_tokens": 9}
+            )
         for number, (code, value) in enumerate(STEPS):
             data = {"number": number, "code": code + spice, "state": "ran", "value": value + spice, "detail": ""}
             yield Event("step", data)
@@ -100,6 +111,20 @@ def test_a_question_is_answered_with_its_steps_votes_and_program(page: Any) -> N
     assert page.locator("#asked").inner_text() == "How many eggs?"
 
 
+def test_a_search_shows_its_best_path_line_by_line(page: Any) -> None:
+    page.get_by_label("Question", exact=True).fill("How many eggs?")
+    page.get_by_label("Written", exact=True).select_option("beam")
+    expect(page.get_by_label("Programs", exact=True)).to_be_hidden()
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#state")).to_have_text("4 on their way, 0 finished…")
+    expect(page.locator("#steps li")).to_have_count(2)
+    expect(page.locator("#answer")).to_have_text("12")
+    assert page.locator("#steps code").all_inner_texts() == [code for code, _ in STEPS]
+    page.reload()
+    page.get_by_role("button", name="How many eggs? → 12").click()
+    assert page.get_by_label("Written", exact=True).input_value() == "beam"
+
+
 def test_what_models_write_is_text_and_never_markup(page: Any) -> None:
     ask(page, MARKUP)
     assert page.title() == "pad_ray playground" and page.locator("img").count() == 0
@@ -142,12 +167,12 @@ def test_nothing_is_wider_than_the_screen(page: Any, width: int) -> None:
 
 
 def test_it_is_light_or_dark_as_the_reader_wishes(page: Any, tmp_path: Path) -> None:
-    grounds = []
+    grounds, pictures = [], Path(os.environ.get("PLAYGROUND_PICTURES", tmp_path))
     ask(page, "A box holds 3 rows of 4 eggs. How many eggs?", samples="8")
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-        page.screenshot(path=tmp_path / f"playground-{scheme}.png", full_page=True)
+        page.screenshot(path=pictures / f"playground-{scheme}.png", full_page=True)
     light, dark = (sum(int(part) for part in ground[4:-1].split(",")) for ground in grounds)
     assert light > 600 and dark < 150
 

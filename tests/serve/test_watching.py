@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pad_ray.decode.answering import Ask, Draft
+from pad_ray.decode.answering import Ask, Choice, Draft
+from pad_ray.decode.stepwise import Standing
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode
 from pad_ray.sandbox import Execution, Sandbox
 from serve.admission import Admission
 from serve.replies import Unavailable
 from serve.stepping import cut
-from serve.watching import Event, watch
+from serve.watching import Event, watch, watch_search
 
 EGGS = '''import math
 
@@ -82,7 +84,7 @@ def seen(box: Sandbox | None, *programs: str | None) -> list[Event]:
     drafts = [Draft(text or "", None if text else Outcome.TRUNCATED, 5) for text in programs]
     ask = Ask("q", Decode(kind="vote" if len(programs) > 1 else "greedy", samples=len(programs)))
 
-    async def write(_: Ask) -> list[Draft]:
+    async def write() -> list[Draft]:
         return drafts
 
     async def run(texts: list[str]) -> list[Execution]:
@@ -125,6 +127,28 @@ def test_of_several_programs_each_is_told_once_and_the_steps_are_those_of_the_wi
 
 def test_a_reply_without_a_program_has_no_steps(box: Sandbox) -> None:
     assert [event.name for event in seen(box, None)] == ["accepted", "program", "answer"]
+
+
+def searched(box: Sandbox, *found: Standing | Choice) -> list[Event]:
+    """The events of a question that was searched for, with this outcome."""
+
+    async def search() -> AsyncGenerator[Standing | Choice, None]:
+        for one in found:
+            yield one
+
+    async def collect() -> list[Event]:
+        run = partial(asyncio.to_thread, box.run, lane="solo")
+        return [event async for event in watch_search(Ask("q", Decode(kind="beam")), search(), run)]
+
+    return asyncio.run(collect())
+
+
+def test_a_search_is_shown_path_by_path_then_by_the_steps_of_what_it_came_to(box: Sandbox) -> None:
+    choice = Choice("15", Draft(EGGS, None, 30, 9), Execution(Outcome.OK, "15"), {"15": 2}, 90)
+    events = searched(box, Standing("rows = 3\n", 4, 0, 20), Standing(EGGS, 2, 1, 60), choice)
+    assert [event.name for event in events] == ["accepted", "path", "path", "program", *["step"] * 5, "answer"]
+    assert (events[0].data["samples"], events[1].data["program"]) == (16, "rows = 3\n")
+    assert (events[-1].data["answer"], events[-1].data["tokens"]) == ("15", 90)
 
 
 def test_a_sandbox_that_fails_is_no_verdict() -> None:
