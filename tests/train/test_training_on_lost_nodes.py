@@ -38,7 +38,7 @@ def wait_for_step(step: int, job: TrainJob, driver: subprocess.Popen[bytes]) -> 
         progress = last_progress(metrics(job))
         return progress is not None and progress.step >= step
 
-    wait_until(there, 180)
+    wait_until(there, 300)
     progress = last_progress(metrics(job))
     assert progress and progress.step < progress.steps - 40, "the nodes were to be lost in the middle"
     return progress.step
