@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from tests.ray_head import free_port
+
 OBJECT_STORE = 100 << 20
 """Bytes of each node."""
 
@@ -75,7 +77,9 @@ def hold() -> None:
     from ray.cluster_utils import Cluster
 
     kept: dict[str, int] = {"object_store_memory": OBJECT_STORE, "dashboard_agent_listen_port": 0}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **kept})
+    # Ray Train asks the dashboard whether those who hold a place still live.
+    dashboard = {"include_dashboard": True, "dashboard_port": free_port()}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **dashboard, **kept})
     nodes: dict[str, Any] = {}
     try:
         _tell(cluster.address)
