@@ -11,9 +11,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import ray
-
-from pad_ray.flow.journal import JournalReader, JournalWriter, decode
+from pad_ray.flow.journal import JournalReader, JournalWriter, decode, writer_name
 from pad_ray.flow.shard import Shard, ShardRows, judged, settled
 from pad_ray.grading.verdict import judge
 from pad_ray.outcomes import Outcome
@@ -128,8 +126,7 @@ class _Journals:
     """This actor's journal, and what the other actors finished in the meantime."""
 
     def __init__(self, storage: Storage, round_: int, noun: str, kind: type[Any]) -> None:
-        actor = ray.get_runtime_context().get_actor_id() or "driver"
-        self.worker = f"{noun}-{actor[:12]}"
+        self.worker = writer_name(noun)
         self._storage, self._round, self._noun, self._kind = storage, round_, noun, kind
         self._writer = JournalWriter(storage, round_, noun, self.worker)
         self._shard = -1

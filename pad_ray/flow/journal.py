@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -72,6 +73,17 @@ def shard_name(shard: int) -> str:
 def journal_folder(round_: int, noun: str, shard: int) -> str:
     """Where the journals of one shard of `samples` or `verdicts` lie."""
     return f"{round_folder(round_)}/{noun}/journal/{shard_name(shard)}"
+
+
+def writer_name(noun: str) -> str:
+    """What this process calls its journals; an actor that is started again, perhaps elsewhere, gets another name.
+
+    Under the old one it would write over its journal in a bucket, and seem to settle the calls that died with it.
+    """
+    import ray
+
+    actor = ray.get_runtime_context().get_actor_id() or "driver"
+    return f"{noun}-{actor[:12]}-{secrets.token_hex(2)}"
 
 
 class JournalWriter:

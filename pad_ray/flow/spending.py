@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pad_ray.errors import RecipeError
-from pad_ray.flow.placement import here
+from pad_ray.flow.placement import on_this_node
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_teacher import PAID, UNTOLD
 from pad_ray.run import Run
@@ -95,7 +95,7 @@ def start_governor(run: Run, committed_usd: float) -> Any:
             hint="Raise it to what the provider grants, or lower teacher.max_tokens.",
         )
     limits = Limits(teacher.concurrency, teacher.budget_usd, teacher.requests_per_minute, teacher.tokens_per_minute)
-    governor: Any = GovernorActor.options(**here().place("teacher")).remote(limits, committed_usd)  # pyright: ignore
+    governor: Any = GovernorActor.options(**on_this_node()).remote(limits, committed_usd)  # pyright: ignore
     ray.get(governor.keep_key.remote(os.environ.get("OPENAI_API_KEY", "")))
     return governor
 
