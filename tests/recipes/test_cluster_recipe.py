@@ -99,7 +99,7 @@ def test_it_is_planned_offline_with_what_it_will_ask(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("ray_session")
 def test_its_miniature_runs_to_the_end_with_new_problems_several_teachers_rounds_and_a_verifier(tmp_path: Path) -> None:
     known = [(student_prompt(question(n)), program(n)) for n in range(KNOWN)]
