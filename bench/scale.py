@@ -23,13 +23,15 @@ from typing import Any
 
 import psutil
 from rich.table import Table
-from scale_driver import Cleaned, Encoded, Governed, Mixed, Noted, Plan
+from scale_driver import Cleaned, Encoded, Governed, Mixed, Noted, Plan, Recorded, Taken
 from scale_part import Part
 from scale_shards import Compacted, Curated, Executed, Opened, Read, Written
 
 from pad_ray import terminal
 
 PARTS: dict[str, type[Part]] = {
+    "intake": Taken,
+    "recorded": Recorded,
     "plan": Plan,
     "new-problems": Cleaned,
     "journals-written": Written,

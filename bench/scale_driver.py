@@ -8,19 +8,21 @@ from collections import Counter
 from typing import Any
 
 from scale_part import Part, size
-from scale_rows import VOTES, example, other_question, problem
+from scale_rows import VOTES, example, other_question, problem, program
 
 from pad_ray.flow.augmenting import Cleaning
 from pad_ray.flow.counting import record, together
 from pad_ray.flow.plan import SHARD_SIZE, plan
 from pad_ray.manifest import Manifest, Stage
 from pad_ray.outcomes import Outcome
+from pad_ray.problems import take_in
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import load_recipe
 from pad_ray.records import Example, Problem
 from pad_ray.run import open_run
 from pad_ray.storage import Storage
 from pad_ray.teacher.governor import Governor, Limits, Report
+from pad_ray.teacher.recorded import RecordedTeacher
 
 SUITES = 2_319
 """Questions of GSM8K's and SVAMP's tests."""
@@ -45,6 +47,38 @@ class Plan(Part):
         return {"bytes": size(self.folder / "run")}
 
 
+class Taken(Part):
+    """Problems of one's own read from a file, on the driver."""
+
+    sharded = False
+
+    def prepare(self) -> None:
+        with (self.folder / "problems.jsonl").open("w") as file:
+            for number in range(self.rows):
+                one = problem(number)
+                row = {"id": one.problem_id, "question": one.question, "answer": one.answer}
+                file.write(f"{json.dumps(row)}\n")
+
+    def run(self) -> dict[str, Any]:
+        self._held = take_in(str(self.folder / "problems.jsonl"), "train")
+        return {"kept": len(self._held.problems)}
+
+
+class Recorded(Part):
+    """Replies from files, as every sampler of kind recorded holds them."""
+
+    sharded = False
+
+    def prepare(self) -> None:
+        with (self.folder / "replies.jsonl").open("w") as file:
+            for number in range(self.rows):
+                file.write(f"{json.dumps({'problem_id': f'p{number // VOTES}', 'text': program(number)})}\n")
+
+    def run(self) -> dict[str, Any]:
+        self._held = RecordedTeacher([str(self.folder / "replies.jsonl")])
+        return {}
+
+
 class Cleaned(Part):
     """New problems compared with those before them and with the evaluation, on the driver."""
 
@@ -60,7 +94,7 @@ class Cleaned(Part):
 
 
 class Mixed(Part):
-    """What a round trains on, gathered and written, as the driver does."""
+    """What a round trains on, gathered and written, as one worker does."""
 
     sharded = False
 

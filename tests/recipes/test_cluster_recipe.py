@@ -46,7 +46,7 @@ MINIATURE = (
     "train.epochs=1",
     "train.validation=0.1",
     "refine.samples=2",
-    "refine.limit=12",
+    "refine.limit=8",
     "refine.max_tokens=64",
     "refine.lr=1.0e-4",
     "decode.max_tokens=64",
@@ -72,7 +72,7 @@ def jsonl(path: Path, numbers: range) -> Path:
 
 
 def miniature(folder: Path, url: str, student: str) -> list[str]:
-    train, held_out = jsonl(folder / "train.jsonl", range(16)), jsonl(folder / "held_out.jsonl", range(500, 503))
+    train, held_out = jsonl(folder / "train.jsonl", range(10)), jsonl(folder / "held_out.jsonl", range(500, 502))
     where = (str(train), f"{{gsm8k: {held_out}}}", url, student)
     return [*MINIATURE, *(f"{key}={value}" for key, value in zip(ADDRESSES, where, strict=True))]
 
@@ -91,13 +91,15 @@ def test_it_is_planned_offline_with_what_it_will_ask(tmp_path: Path) -> None:
     run = tmp_path / "run"
     line = [sys.executable, "-m", "pad_ray.cli", "plan", "cluster", *miniature(tmp_path, "http://127.0.0.1:9/v1", "x")]
     said = subprocess.run([*line, "--run-dir", str(run)], capture_output=True, text=True, check=True).stderr
-    assert "16 training problems, 32 requests" in said
-    assert "new problems and their programs take up to 192 requests more" in said
+    assert "10 training problems, 20 requests" in said
+    assert "new problems and their programs take up to 120 requests more" in said
     models = Counter(request.model for request in Storage(run).scan_rows("round-0/requests", Request))
     assert set(models) <= {one.model for one in load_recipe("cluster").teacher.members} and len(models) > 1
 
 
 @pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("ray_session")
 def test_its_miniature_runs_to_the_end_with_new_problems_several_teachers_rounds_and_a_verifier(tmp_path: Path) -> None:
     known = [(student_prompt(question(n)), program(n)) for n in range(KNOWN)]
@@ -125,7 +127,7 @@ def test_its_miniature_runs_to_the_end_with_new_problems_several_teachers_rounds
     assert {(row["round"], row["suite"]) for row in status(folder)["accuracy"]} == {(n, "gsm8k") for n in range(-1, 3)}
 
     last = f"{folder}/round-{plan_rounds}/student"
-    card = train_verifier(last, str(tmp_path / "train.jsonl"), Sampling(4, 0.7, 64, 0), limit=16, reporter=reporter)
+    card = train_verifier(last, str(tmp_path / "train.jsonl"), Sampling(4, 0.7, 64, 0), limit=10, reporter=reporter)
     assert card["programs"] > 0
     wanted = [decoder("greedy"), decoder("vote:samples=4"), decoder("beam:beams=2,continuations=2,scorer=verifier")]
     suites = {"gsm8k": str(tmp_path / "held_out.jsonl")}

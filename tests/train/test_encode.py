@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from training_jobs import sums
 
 from pad_ray.errors import StudentError
+from pad_ray.train import encode as encode_module
 from pad_ray.train.encode import encode
 
 
@@ -29,6 +31,16 @@ def test_long_examples_are_dropped_whole_and_counted(tokenizer: Any) -> None:
     assert [len(row.ids) for row in encoding.rows if row.ids[-1] == tokenizer.eos_token_id] == [
         len(row.ids) for row in encode(examples, tokenizer, 512).rows if len(row.ids) <= limit
     ]
+
+
+def test_examples_that_are_tokenized_in_parts_are_the_same_and_take_four_bytes_a_token(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = encode(sums(30), tokenizer, 512)
+    monkeypatch.setattr(encode_module, "AT_ONCE", 7)
+    assert encode(sums(30), tokenizer, 512) == together
+    few, many = min(together.rows, key=lambda row: len(row.ids)), max(together.rows, key=lambda row: len(row.ids))
+    assert sys.getsizeof(many.ids) - sys.getsizeof(few.ids) == 4 * (len(many.ids) - len(few.ids)) > 0
 
 
 def test_a_beginning_token_is_put_in_front_only_if_the_tokenizer_does_so(shape: Path) -> None:
