@@ -83,6 +83,11 @@ class Reasoner:
         box = Sandbox(level=sandbox, timeout_s=timeout_s).__enter__()
         return cls(loaded, box, thought, partial(load_scorer, engine=loaded), loaded.name)
 
+    @property
+    def thought(self) -> Thought:
+        """The form of reasoning that its student writes."""
+        return self._thought
+
     def solve(
         self,
         question: str,

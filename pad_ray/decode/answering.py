@@ -81,7 +81,8 @@ def write(
     reply, and `wanted` says of an ask, by its place, whether anybody waits for it (see `Engine.generate`).
     """
     form: Callable[[str], str] = prompt or thought.student_prompt
-    engine = InSteps(engine) if thought is socratic else engine
+    if thought is socratic and not isinstance(engine, InSteps):
+        engine = InSteps(engine)
     drafts: list[list[Draft]] = [[] for _ in asks]
     groups: dict[tuple[int, float], list[tuple[int, int]]] = {}
     for place, ask in enumerate(asks):

@@ -101,13 +101,14 @@ def _front_matter(story: Story, storage: Storage) -> str:
     train = (recipe.get("problems") or {}).get("train") or []
     uris = [train] if isinstance(train, str) else train
     datasets = sorted({uri.removeprefix("hf://").partition("?")[0] for uri in uris if uri.startswith("hf://")})
+    is_program = recipe.get("thought", "program") == "program"
     fields = {
         "base_model": base_model(recipe),
         "license": "unknown" if licence == UNSTATED else licence.lower(),
         **({"datasets": datasets} if datasets else {}),
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
-        "tags": ["pad-ray", "program-aided-distillation", "reasoning", "math"],
+        "tags": ["pad-ray", "program-aided-distillation" if is_program else "distillation", "reasoning", "math"],
     }
     return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---\n"
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pad_ray.decode.scoring import load_scorer
 from pad_ray.errors import StudentError
-from pad_ray.evaluate.answer import answer_batch, answer_directly
+from pad_ray.evaluate.answer import answer_batch, answer_directly, answer_given
 from pad_ray.evaluate.asking import asking
 from pad_ray.evaluate.folder import write_answers
 from pad_ray.evaluate.job import EvaluateJob, facts_of, finished, gradable, summary_of
@@ -29,7 +29,7 @@ from pad_ray.reasoner import student_thought
 from pad_ray.records import Problem
 from pad_ray.sandbox import Sandbox
 from pad_ray.storage import Storage, local_copy
-from pad_ray.thoughts import THOUGHTS, program
+from pad_ray.thoughts import THOUGHTS, program, socratic
 from pad_ray.thoughts.protocol import Thought
 
 if TYPE_CHECKING:
@@ -167,6 +167,8 @@ def _answer(
                         found["verifier"] = scorer.card
                     if box and thought.CONCLUDED == "read":
                         found["arithmetic"] = arithmetic_of(answers[place])
+                    if box and learned is socratic:
+                        found |= answer_given(engine, box, asked, first.decode, first.seed, way, rounded=rounded)
                     _write(job, asked, answers[place], seconds[place], found)
                 yield number, len(answers[place])
 

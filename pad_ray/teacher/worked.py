@@ -27,13 +27,14 @@ class WorkedTeacher:
     """Answers each Request with the worked solution of its problem."""
 
     def __init__(self, problems: Iterable[Problem], thought: str, settings: Teacher) -> None:
-        """The solutions of all these problems are kept in memory."""
-        self._solutions = {problem.problem_id: solution(problem, thought, settings) for problem in problems}
+        """All these problems are kept in memory."""
+        self._problems = {problem.problem_id: problem for problem in problems}
+        self._thought, self._settings = thought, settings
 
     def sample(self, requests: Sequence[Request]) -> Iterator[Sample]:
         """One Sample per Request, in their order; it cost nothing."""
         for request in requests:
-            text, reason = self._solutions[request.problem_id]
+            text, reason = solution(self._problems[request.problem_id], self._thought, self._settings)
             finish = "error" if reason else "stop"
             yield Sample(request.sample_id, text, finish_reason=finish, cached=True, error=reason)
 

@@ -135,7 +135,7 @@ def render(steps: Sequence[Step]) -> str:
 def pairs(text: str) -> list[Step]:
     """The sub-questions of a dialogue, each with its answer on one line."""
     found = _numbered(text)
-    ends = [*(one.start() for one in found[1:]), len(text)]
+    ends = [one.start() for one in found[1:]] + [len(text)] * bool(found)
     return [
         Step(" ".join(one[2].split()), " ".join(_LABEL.sub("", text[one.end() : end].strip()).split()))
         for one, end in zip(found, ends, strict=True)
