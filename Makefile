@@ -2,6 +2,7 @@
 # make test               format, lint, types, and the fast tests
 # make test-slow          kills, two-worker training, serving, jobs
 # make test-long          more of these, for which a change does not wait
+# make schema             the recipe schema and reference in docs/
 # make install VENV=path  install into that environment (an existing one is used as it is)
 
 VENV ?= .venv
@@ -69,6 +70,7 @@ format: install
 
 schema: install
 	$(PY) -c 'import json; from pad_ray.recipe import Recipe; print(json.dumps(Recipe.model_json_schema(), indent=1))' > docs/recipe.schema.json
+	$(PY) -m pad_ray.recipe_reference > docs/recipe.md
 
 bench: install
 	for file in bench/sandbox.py bench/training.py bench/serve.py bench/startup.py; do $(PY) $$file || exit 1; done

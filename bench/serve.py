@@ -1,12 +1,14 @@
 """What the service costs and what it bears, beside what could stand in its place, all on this machine.
 
 Without options: at 1, 8 and 32 clients that each ask the next question when they have their answer, how long an answer
-takes (p50, p99), how many come in a second, and by how much an answer takes longer than a direct call, of
-    direct     Reasoner in this process: one question at a time, or so many in one call
-    fastapi    a bare FastAPI app around the same Reasoner, one question at a time
+takes (p50, p99) and how many come in a second, of
+    fastapi    a bare FastAPI app around a Reasoner, one question at a time
     service    POST /v1/solve of `pad-ray serve`
     echo       a bare Ray Serve app that only repeats the body: what Serve itself takes
-Decoding is greedy, so every one must give the answers of the direct calls; how many did is told.
+Right before and after each, the same questions go to a Reasoner in this process, as many in one call as there are
+clients: how many of these come in a second, and what share of it the line reaches, so that a machine whose speed drifts
+changes both. With one client also by how much an answer takes longer. Decoding is greedy, so all must give the same
+answers; how many did is told.
 
 With --overload SECONDS: what the service bears is measured first (answers per second when it is full), then four times
 as many requests arrive all that time, by chance and whatever became of those before. Told are what was answered and
@@ -25,6 +27,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +37,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 import numpy as np  # noqa: E402
 import psutil  # noqa: E402
 
-from bench.clients import in_a_crowd, in_turn  # noqa: E402
+from bench.clients import Reply, in_a_crowd, in_turn  # noqa: E402
 from bench.servers import healthy, memory, run_echo, run_fastapi, run_ours, running  # noqa: E402
 from pad_ray import Reasoner  # noqa: E402
 from pad_ray.students import local_student  # noqa: E402
@@ -54,48 +57,45 @@ def question(number: int) -> str:
 
 def compare(student: str, questions: int, max_tokens: int) -> dict[str, Any]:
     bodies = [{"question": question(number), "max_tokens": max_tokens} for number in range(questions)]
-    print(f"{'':10}{'clients':>8}{'p50 ms':>12}{'p99 ms':>12}{'requests/s':>12}{'over direct p50':>18}{'p99':>9}  same")
+    columns = f"{'p50 ms':>10}{'p99 ms':>10}{'requests/s':>12}{'direct/s':>10}{'share':>7}"
+    print(f"{'':10}{'clients':>8}{columns}  over direct, same")
     found: dict[str, Any] = {}
-    direct, expected = directly(student, bodies, found)
-    for name, target in (("fastapi", run_fastapi), ("service", run_ours), ("echo", run_echo)):
-        with running(target, student) as (url, _):
-            asyncio.run(in_turn(url, 2, [{"question": "What is 1 + 1?", "max_tokens": 2}] * 4))
-            for clients in CLIENTS:
-                started = time.perf_counter()
-                replies = asyncio.run(in_turn(url, clients, bodies))
-                wall = time.perf_counter() - started
-                if failed := [reply for reply in replies if reply.status != 200]:
-                    raise SystemExit(f"{name}: status {failed[0].status}: {failed[0].body}")
-                replies.sort(key=lambda reply: reply.number)
-                seconds = [reply.seconds for reply in replies]
-                over, same = None, None
-                if name != "echo":
-                    said = [told(reply.body) for reply in replies]
-                    same = sum(one == other for one, other in zip(said, expected, strict=True))
-                    over = np.subtract(seconds, direct) if clients == 1 else None
-                found[f"{name} {clients}"] = line(name, clients, seconds, wall, over, same)
+    with Reasoner.load(student) as reasoner:
+        reasoner.solve("What is 1 + 1?", max_tokens=2)
+        for name, target in (("fastapi", run_fastapi), ("service", run_ours), ("echo", run_echo)):
+            with running(target, student) as (url, _):
+                asyncio.run(in_turn(url, 2, [{"question": "What is 1 + 1?", "max_tokens": 2}] * 4))
+                for clients in CLIENTS:
+                    sides = [directly(reasoner, bodies, clients)] if name != "echo" else []
+                    started = time.perf_counter()
+                    replies = asyncio.run(in_turn(url, clients, bodies))
+                    wall = time.perf_counter() - started
+                    if failed := [reply for reply in replies if reply.status != 200]:
+                        raise SystemExit(f"{name}: status {failed[0].status}: {failed[0].body}")
+                    sides += [directly(reasoner, bodies, clients)] if sides else []
+                    found[f"{name} {clients}"] = line(name, clients, replies, wall, sides)
     return found
 
 
-def directly(student: str, bodies: Sequence[dict[str, Any]], found: dict[str, Any]) -> tuple[list[float], list[Any]]:
-    """Measure direct calls; seconds and outcome of each question asked alone."""
-    alone, expected = list[float](), list[Any]()
-    max_tokens = bodies[0]["max_tokens"]
-    with Reasoner.load(student) as reasoner:
-        reasoner.solve("What is 1 + 1?", max_tokens=2)
-        for clients in CLIENTS:
-            seconds, began = list[float](), time.perf_counter()
-            for start in range(0, len(bodies), clients):
-                some = bodies[start : start + clients]
-                started = time.perf_counter()
-                answers = reasoner.solve_batch([body["question"] for body in some], max_tokens=max_tokens)
-                seconds += [time.perf_counter() - started] * len(some)
-                if clients == 1:
-                    expected += [told({"program": one.program, "outcome": one.outcome}) for one in answers]
-            wall = time.perf_counter() - began
-            alone = alone or seconds
-            found[f"direct {clients}"] = line("direct", clients, seconds, wall)
-    return alone, expected
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """The same questions, so many at a time in one call after the other."""
+
+    seconds: list[float]
+    """Of the call that each question was in."""
+    wall: float
+    said: list[tuple[str, str]]
+
+
+def directly(reasoner: Reasoner, bodies: Sequence[dict[str, Any]], clients: int) -> Direct:
+    seconds, said, began = list[float](), list[tuple[str, str]](), time.perf_counter()
+    for start in range(0, len(bodies), clients):
+        some = bodies[start : start + clients]
+        started = time.perf_counter()
+        answers = reasoner.solve_batch([body["question"] for body in some], max_tokens=some[0]["max_tokens"])
+        seconds += [time.perf_counter() - started] * len(some)
+        said += [told({"program": one.program, "outcome": one.outcome}) for one in answers]
+    return Direct(seconds, time.perf_counter() - began, said)
 
 
 def told(answer: dict[str, Any]) -> tuple[str, str]:
@@ -103,25 +103,28 @@ def told(answer: dict[str, Any]) -> tuple[str, str]:
     return answer["program"], str(answer["outcome"])
 
 
-def line(
-    name: str,
-    clients: int,
-    seconds: Sequence[float],
-    wall: float,
-    over: np.ndarray | None = None,
-    same: int | None = None,
-) -> dict[str, Any]:
+def line(name: str, clients: int, replies: Sequence[Reply], wall: float, sides: Sequence[Direct]) -> dict[str, Any]:
     """A line of the table, which is printed, as figures."""
-    figures = {**spread(seconds), "requests_per_s": round(len(seconds) / wall, 2)}
-    text = f"{name:10}{clients:8}{figures['p50']:12.1f}{figures['p99']:12.1f}{figures['requests_per_s']:12.2f}"
-    columns = " " * 27
-    if over is not None:
-        figures["over_direct"] = spread(over)
-        columns = f"{figures['over_direct']['p50']:18.1f}{figures['over_direct']['p99']:9.1f}"
-    if same is not None:
-        figures["same_answers"] = [same, len(seconds)]
-        columns += f"  {same} of {len(seconds)}"
-    print((text + columns).rstrip(), flush=True)
+    replies = sorted(replies, key=lambda reply: reply.number)
+    seconds = [reply.seconds for reply in replies]
+    figures: dict[str, Any] = {**spread(seconds), "requests_per_s": round(len(seconds) / wall, 2)}
+    text = f"{name:10}{clients:8}{figures['p50']:10.1f}{figures['p99']:10.1f}{figures['requests_per_s']:12.2f}"
+    if sides:
+        rates = [len(side.seconds) / side.wall for side in sides]
+        share = figures["requests_per_s"] / float(np.mean(rates))
+        over = np.subtract(seconds, np.mean([side.seconds for side in sides], axis=0))
+        same = sum(told(reply.body) == said for reply, said in zip(replies, sides[0].said, strict=True))
+        figures |= {
+            "direct_per_s": [round(rate, 2) for rate in rates],
+            "share": round(share, 2),
+            "same_answers": [same, len(seconds)],
+        }
+        text += f"{np.mean(rates):10.2f}{share:7.2f}"
+        if clients == 1:
+            figures["over_direct"] = spread(over)
+            text += f"  p50 {figures['over_direct']['p50']:.0f} ms, p99 {figures['over_direct']['p99']:.0f} ms;"
+        text += f"  {same} of {len(seconds)}"
+    print(text, flush=True)
     return figures
 
 

@@ -25,7 +25,7 @@ def decoders(
     out: Annotated[str, typer.Option(help="Folder (or s3://) for the answers, decoders.json and decoders.md.")],
     decoder: Annotated[
         list[str] | None,
-        typer.Option(help="KIND or KIND:KEY=VALUE,… as in the recipe's section decode; may be given several times."),
+        typer.Option(help="KIND or KIND:KEY=VALUE,… as in the recipe's section decode, or repair; may be repeated."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Answer only this many problems of a suite.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,

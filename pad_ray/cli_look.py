@@ -77,10 +77,10 @@ def _yields(found: dict[str, Any]) -> list[tuple[str, str]]:
 
     said: list[tuple[str, str]] = []
     if outcomes := found["outcomes"]:
-        said.append(("verdicts", f"on the teacher's programs: {counted(outcomes)}"))
+        said.append(("verdicts", f"on the teacher's replies: {counted(outcomes)}"))
     if len(found["models"]) > 1:
         shares = (f"{model} {one.get('correct', 0):,} of {one['asked']:,}" for model, one in found["models"].items())
-        said.append(("teachers", f"correct programs by model: {', '.join(shares)}"))
+        said.append(("teachers", f"correct replies by model: {', '.join(shares)}"))
     for kind, counts in found["augmented"].items():
         said.append(("new", augmented_sentence(kind, counts)))
     if found["examples"]:
@@ -121,7 +121,7 @@ def show(
     previous = None
     for row in listed:
         if row.round != previous:
-            typer.echo(f"round {row.round}: programs of the {'student' if row.round else 'teacher'}")
+            typer.echo(f"round {row.round}: replies of the {'student' if row.round else 'teacher'}")
         previous = row.round
         name = f"{row.outcome.replace('_', ' '):<15} {row.count:>7,}  "
         for number, sample in enumerate(row.sample_ids):
@@ -130,6 +130,8 @@ def show(
 
 
 def _print_sample(whole: Whole) -> None:
+    from pad_ray.thoughts import THOUGHTS
+
     out = console()
 
     def part(heading: str, text: str) -> None:
@@ -151,7 +153,8 @@ def _print_sample(whole: Whole) -> None:
         cut = ", cut off at its token limit" if sample.finish_reason == "length" else ""
         part(f"Reply of {who}{counted}{cut}", sample.error or sample.text)
     if verdict:
-        part("Program", verdict.program or "(none was found in the reply)")
+        form = request.sample_id.rpartition("#")[2].partition(".")[0]
+        part(THOUGHTS[form].NAMES[0].capitalize(), verdict.program or "(none was found in the reply)")
         expected = f"; expected was {whole.problem.answer}" if whole.problem.answer else ""
         gave = f"It gave {verdict.value}{expected}." if verdict.value else ""
         ran = (

@@ -75,9 +75,10 @@ def ask(
     """Ask a student; see the answer and the program behind it."""
     from pad_ray.flow.cluster import settle_environment
     from pad_ray.flow.standalone import decoding
-    from pad_ray.reasoner import Reasoner
+    from pad_ray.reasoner import Reasoner, check_questions
     from pad_ray.storage import to_row
 
+    check_questions([question])
     kind = decode or ("vote" if samples else "greedy")
     if samples and kind != "vote":
         raise UsageError(f"--samples is for votes, and --decode says {kind}.", hint="Leave one of them out.")
@@ -85,16 +86,20 @@ def ask(
     settings = decoding(kind, samples or 8)
     with Reasoner.load(student, engine=engine, batch_size=settings.width) as reasoner:
         answer = reasoner.solve(question, settings)
+        text, texts = reasoner.thought.NAMES
+        done = "ran" if reasoner.thought.LINEWISE else f"was {reasoner.thought.CONCLUDED}"
     if as_json:
         typer.echo(json.dumps(to_row(answer)))
         return
-    typer.echo(printable(answer.program.rstrip()) or "(no program)")
+    typer.echo(printable(answer.program.rstrip()) or f"(no {text})")
     given = printable(answer.answer) if answer.answer is not None else "no answer"
-    told = "the program ran; nobody knows here whether it is right" if answer.outcome == "ok" else answer.outcome
-    typer.echo(f"\n{given}   ({told}, {answer.seconds:.2f} s)")
+    told = f"the {text} {done}; nobody knows here whether it is right" if answer.outcome == "ok" else answer.outcome
+    typer.echo(f"\n{given}   ({told}, {answer.seconds:.2f} s with {reasoner.engine_name})")
+    if answer.detail:
+        typer.echo(printable(answer.detail))
     if sum(answer.votes.values()) > 1:
         counts = ", ".join(f"{printable(value)} x{count}" for value, count in answer.votes.items())
-        typer.echo(f"values of the programs: {counts}")
+        typer.echo(f"values of the {texts}: {counts}")
 
 
 def compare(paths: list[str]) -> None:
@@ -154,10 +159,13 @@ def serve(
 def evaluation_lines(summary: Mapping[str, Any], out: str) -> str:
     """What `evaluate --student` says of its summary."""
     from pad_ray.evaluate.wording import duration, interval, percent
+    from pad_ray.thoughts import THOUGHTS
 
     lenient = ", numbers rounded" if summary.get("match") == "rounded" else ""
     right = f"{summary['correct']} of {summary['n']} questions right{lenient}: {percent(summary['accuracy'])}"
-    ran = f"{percent(summary['executable_rate'])} of the programs ran to their end"
+    thought = THOUGHTS[summary.get("thought", "program")]
+    done = "ran to their end" if thought.LINEWISE else "gave a value"
+    ran = f"{percent(summary['executable_rate'])} of the {thought.NAMES[1]} {done}"
     return (
         f"{right} (95 % interval {interval(summary['ci95'])}); {ran}.\n"
         f"{summary['tokens']:,} tokens in {duration(summary['seconds'])}. "

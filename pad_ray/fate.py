@@ -17,24 +17,27 @@ from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
 from pad_ray.records import Example, Problem, Verdict
 from pad_ray.refine.on_policy import repairs
-from pad_ray.syntax import fingerprint
+from pad_ray.thoughts import THOUGHTS
 
 Made = TypeVar("Made")
 
 _NOT_CORRECT = frozenset(outcome.value for outcome in Outcome) - {Outcome.CORRECT.value}
 _SENTENCES = {
-    "unparseable": "its program cannot be parsed, so it has no canonical form",
+    "unparseable": "its {text} cannot be parsed, so it has no canonical form",
     "needs_arguments": "its function needs arguments, and nobody says which",
     "no_entry": "it has no function or variable that holds the answer",
+    "no_final_answer": "it does not end by saying its answer",
+    "step_without_value": "not every one of its sub-questions has an answer with a value",
+    "no_steps": "it says its answer and nothing else",
     "nondeterministic": "it uses chance or the clock, so it need not be right the next time",
     "too_long": "it is longer than curate.max_chars={max_chars} characters in canonical form",
     "changed_by_rewrite": "rewritten into the canonical form it was executed again and was no longer correct",
     "over_cap": "its problem already had curate.max_per_problem={max_per_problem} of its kind",
     "over_balance": "its source {source!r} was thinned to curate.max_ratio={max_ratio} times the smallest source",
-    "successes_not_wanted": "refine.successes is off, so the student's own correct programs are not taught",
-    "failure_without_program": "a repair starts from a program that failed, and {outcome} leaves none to start from",
-    "failure_without_verified_program": "no program for its problem was ever verified, so it cannot be repaired",
-    "duplicate_failure": "the same failing program of this problem became a repair before",
+    "successes_not_wanted": "refine.successes is off, so the student's own correct {texts} are not taught",
+    "failure_without_program": "a repair starts from a {text} that failed, and {outcome} leaves none to start from",
+    "failure_without_verified_program": "no {text} for its problem was ever verified, so it cannot be repaired",
+    "duplicate_failure": "the same failing {text} of this problem became a repair before",
 }
 
 
@@ -63,7 +66,7 @@ def reasons(case: Case, recipe: Recipe) -> list[str]:
     """Why the sample became no example: one reason, or all that are possible where this cannot be told."""
     if case.verdict.outcome is Outcome.CORRECT:
         return _of_success(case, recipe)
-    if case.round and recipe.refine.repairs:
+    if case.round and recipe.refine.repairs and THOUGHTS[recipe.thought].repair_prompt:
         return _of_failure(case, recipe)
     return [case.verdict.outcome.value]
 
@@ -71,6 +74,8 @@ def reasons(case: Case, recipe: Recipe) -> list[str]:
 def sentence(case: Case, recipe: Recipe, found: Sequence[str]) -> str:
     """The reasons in words."""
     facts = {
+        "text": THOUGHTS[recipe.thought].NAMES[0],
+        "texts": THOUGHTS[recipe.thought].NAMES[1],
         "outcome": case.verdict.outcome.value,
         "source": case.problem.source,
         "max_chars": recipe.curate.max_chars,
@@ -80,7 +85,7 @@ def sentence(case: Case, recipe: Recipe, found: Sequence[str]) -> str:
     said: list[str] = []
     for reason in found:
         if reason in _NOT_CORRECT:
-            said.append("only programs that are judged correct are taught")
+            said.append(f"only {facts['texts']} that are judged correct are taught")
         elif reason == "duplicate_program":
             said.append(_duplicate(case, recipe))
         else:
@@ -99,7 +104,7 @@ def _of_success(case: Case, recipe: Recipe) -> list[str]:
         possible = ["changed_by_rewrite", "over_cap", "over_balance"]
     if earlier < curate.max_per_problem:
         possible.remove("over_cap")
-    elif sum(example.task == "solve" for example in case.examples) >= curate.max_per_problem:
+    elif sum(example.task in ("solve", "decompose") for example in case.examples) >= curate.max_per_problem:
         return ["over_cap"]
     # A reason that did not occur in the whole round is not this one's.
     return [reason for reason in possible if case.dropped.get(reason)]
@@ -139,7 +144,9 @@ def _candidates(
     case: Case, recipe: Recipe, rows: Sequence[tuple[Verdict, str]], dropped: Counter[str]
 ) -> list[Candidate]:
     judged = [(case.problem, verdict, entry) for verdict, entry in rows]
-    return candidates(judged, {case.problem.problem_id: case.known}, recipe.curate.max_chars, dropped)
+    return candidates(
+        THOUGHTS[recipe.thought], judged, {case.problem.problem_id: case.known}, recipe.curate.max_chars, dropped
+    )
 
 
 def _correct(case: Case) -> list[tuple[Verdict, str]]:
@@ -150,8 +157,9 @@ def _duplicate(case: Case, recipe: Recipe) -> str:
     """Which earlier program of the problem this one repeats."""
     rows = _correct(case)
     alone = _candidates(Case(case.problem, case.round, rows[-1:], (), (), {}), recipe, rows[-1:], Counter())
-    mark = fingerprint(alone[0].program)
+    mark, what = THOUGHTS[recipe.thought].mark, THOUGHTS[recipe.thought].NAMES[0]
+    taught = mark(alone[0].program)
     for earlier in _candidates(case, recipe, rows[:-1], Counter()):
-        if fingerprint(earlier.program) == mark:
-            return f"it is the same program as {earlier.sample_id}, apart from names of functions and layout"
-    return "an earlier round already teaches the same program"
+        if mark(earlier.program) == taught:
+            return f"it is the same {what} as {earlier.sample_id}, apart from names of functions and layout"
+    return f"an earlier round already teaches the same {what}"

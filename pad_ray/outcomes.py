@@ -24,9 +24,10 @@ class Outcome(StrEnum):
     WRONG_ANSWER = "wrong_answer", "The value differs from the gold answer."
     NO_ANSWER = (
         "no_answer",
-        "The program ran but gave nothing that can be read as an answer (None, an odd object, a huge value).",
+        "The program ran but gave nothing that can be read as an answer (None, an odd object, a huge value),"
+        " a chain never says its answer, or a system of equations has not exactly one solution.",
     )
-    SYNTAX_ERROR = "syntax_error", "The text does not compile as Python."
+    SYNTAX_ERROR = "syntax_error", "The text does not compile as Python, or a line of a system is no equation."
     RUNTIME_ERROR = "runtime_error", "The program raised an exception."
     TIMEOUT = "timeout", "The program used up its CPU time or its wall time."
     MEMORY = "memory", "The program asked for more memory than its limit."
@@ -34,8 +35,8 @@ class Outcome(StrEnum):
     FORBIDDEN = "forbidden", "The program asked for something the sandbox denies."
     CRASHED = "crashed", "The program's process died (a signal, os._exit, a native fault)."
     UNDECIDED = "undecided", "Neither equality nor difference could be shown; never counted as correct."
-    TRUNCATED = "truncated", "The reply hit its token limit before the program was complete."
-    REFUSED = "refused", "The teacher answered without giving any program."
+    TRUNCATED = "truncated", "The reply hit its token limit before its program, chain or system was complete."
+    REFUSED = "refused", "The teacher answered without giving any program, chain or system."
     TEACHER_ERROR = "teacher_error", "The call to the teacher failed."
     SANDBOX_ERROR = "sandbox_error", "The sandbox itself failed: our fault, never a label."
 

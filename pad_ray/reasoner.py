@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pydantic import ValidationError
@@ -24,6 +24,7 @@ from pad_ray.sandbox import Sandbox
 from pad_ray.storage import resolve_uri
 from pad_ray.students import local_student
 from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts.protocol import Thought
 
 if TYPE_CHECKING:
     from pad_ray.decode.engine import Engine
@@ -45,13 +46,16 @@ class Reasoner:
         self,
         engine: Engine,
         box: Sandbox,
-        thought: ModuleType,
+        thought: Thought,
         scorer: Callable[[Decode], Scorer | None] = lambda _: None,
+        engine_name: str = "",
     ) -> None:
         """From parts; `load` is the usual way. The sandbox must be open and is closed with the Reasoner.
 
         `scorer` loads what beams are scored with; it is asked once for every kind.
         """
+        self.engine_name = engine_name
+        """What decodes, by the name one chooses it with; two engines may write different programs."""
         self._engine, self._box, self._thought, self._load_scorer = engine, box, thought, scorer
         self._scorers: dict[str | None, Scorer | None] = {}
 
@@ -77,7 +81,12 @@ class Reasoner:
         thought = student_thought(folder)
         loaded = load_engine(folder, engine, batch_size=batch_size)
         box = Sandbox(level=sandbox, timeout_s=timeout_s).__enter__()
-        return cls(loaded, box, thought, partial(load_scorer, engine=loaded))
+        return cls(loaded, box, thought, partial(load_scorer, engine=loaded), loaded.name)
+
+    @property
+    def thought(self) -> Thought:
+        """The form of reasoning that its student writes."""
+        return self._thought
 
     def solve(
         self,
@@ -111,9 +120,7 @@ class Reasoner:
         """Answer questions together, in order. `seconds` of each answer is the time all of them took."""
         started = time.monotonic()
         settings = decode if isinstance(decode, Decode) else decode_settings(decode, samples, max_tokens, temperature)
-        for question in questions:
-            if not question.strip():
-                raise UsageError("question: it is empty.")
+        check_questions(questions)
         if settings.scorer not in self._scorers:
             self._scorers[settings.scorer] = self._load_scorer(settings)
         choices = solve(
@@ -125,7 +132,7 @@ class Reasoner:
             scorer=self._scorers[settings.scorer],
         )
         seconds = time.monotonic() - started
-        return [answer_of(choice, seconds) for choice in choices]
+        return [answer_of(choice, seconds, linewise=self._thought.LINEWISE) for choice in choices]
 
     def close(self) -> None:
         """End the sandbox's processes."""
@@ -138,6 +145,12 @@ class Reasoner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def check_questions(questions: Sequence[str]) -> None:
+    """Raises UsageError for an empty one."""
+    if not all(question.strip() for question in questions):
+        raise UsageError("question: it is empty.")
 
 
 def decode_settings(
@@ -167,7 +180,7 @@ def decode_settings(
         raise UsageError(f"{name} is {first['input']!r}: {first['msg']}.") from None
 
 
-def student_thought(student_dir: str | Path) -> ModuleType:
+def student_thought(student_dir: str | Path) -> Thought:
     """The form of reasoning a student was trained in, from its pad_ray.json; one without is untrained: `program`.
 
     Raises StudentError for a card that this version cannot read.

@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, model_validator
 
+from pad_ray.recipe_augment import Augment
 from pad_ray.recipe_distill import IGNORED as NOT_DISTILLED
 from pad_ray.recipe_refine import Refine
 from pad_ray.recipe_student import Student
-from pad_ray.recipe_teacher import IGNORED, Augment, Section, Teacher
+from pad_ray.recipe_teacher import IGNORED, Section, Teacher
 from pad_ray.recipe_train import Train
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -36,8 +37,8 @@ class Problems(Section):
     """Where the questions with known answers come from."""
 
     train: str | list[str]
-    """URI or list of URIs: a .jsonl or .parquet path or s3:// URI, hf://owner/name?config=main&split=train, or
-    gym://task?size=500&seed=7 (for gsm_symbolic also &templates=train or heldout)."""
+    """URI or list of URIs: a .jsonl or .parquet path or s3:// URI, hf://owner/name?config=main&split=train,
+    gym://task?size=500&seed=7 (for gsm_symbolic also &templates=train or heldout), or task://NAME?path=FILE."""
     eval: dict[Name, str | list[str]] = Field(default_factory=dict[str, str | list[str]])
     """Evaluation suites by name (also a folder name), each a URI or a list of URIs."""
     probe: dict[Name, str | list[str]] = Field(default_factory=dict[str, str | list[str]])
@@ -70,6 +71,10 @@ class Curate(Section):
     """Thin each source, by the hash of its ids, to about this many times the smallest source; null keeps all."""
     max_chars: int = Field(default=4000, ge=1)
     """Drop longer programs."""
+
+
+REPAIRS = 2
+"""Turns that `repair` means where no number is said."""
 
 
 class Decode(Section):
@@ -170,8 +175,10 @@ class Recipe(Section):
     problems: Problems
     teacher: Teacher = Teacher()
     augment: Augment = Augment()
-    thought: Literal["program"] = "program"
-    """The form of reasoning that is distilled."""
+    thought: Literal["program", "chain", "equation", "socratic"] = "program"
+    """The form of reasoning that is distilled. program: Python that is executed; chain: prose, step by step, whose
+    answer is read; equation: a system of equations that SymPy solves in the sandbox; socratic: sub-questions, each
+    answered by the same student with the answers before it."""
     sandbox: SandboxSettings = SandboxSettings()
     curate: Curate = Curate()
     student: Student
@@ -185,6 +192,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
         self.augment.check(self.teacher)
+        self._check_thought()
         if self.decode.scorer == "verifier":
             raise ValueError(
                 "decode.scorer: the students of a run have no verifier while they are measured; leave it out, then"
@@ -196,6 +204,37 @@ class Recipe(Section):
                 " said of what was forgotten; list a way to ask, such as direct, or leave the probes out"
             )
         return self
+
+    def _check_thought(self) -> None:
+        """Raises ValueError for what only programs can be used for."""
+        if self.thought == "program":
+            return
+        of = f"with thought: {self.thought}"
+        if self.decode.kind == "beam":
+            raise ValueError(
+                f"decode.kind: beams execute what is written so far, which {of} cannot be; use greedy or vote"
+            )
+        if self.decode.repairs:
+            raise ValueError(f"decode.repairs: {of} no interpreter says what is wrong; leave it out, or use vote")
+        if self.refine.injected:
+            raise ValueError(f"refine.injected: errors are injected into programs only; {of} leave it out")
+        if self.thought == "socratic":
+            self._check_parts(of)
+
+    def _check_parts(self, of: str) -> None:
+        """Raises ValueError for what takes a text whole, where it is taught in parts."""
+        if "few_shot" in self.evaluate.baselines:
+            raise ValueError(
+                f"evaluate.baselines: {of} the untrained student is not shown solved examples; list direct and"
+                " zero_shot, or one of them"
+            )
+        whole = {
+            "refine.preference": self.refine.preference,
+            "train.curriculum": self.train.curriculum,
+            "train.distill.kind": self.train.distill and self.train.distill.kind == "gkd",
+        }
+        if used := [key for key, value in whole.items() if value]:
+            raise ValueError(f"{used[0]}: it takes what a student writes as a whole, which {of} is taught in parts")
 
     def identity(self) -> dict[str, Any]:
         """The part of the recipe that the results depend on: a run folder belongs to exactly one identity."""

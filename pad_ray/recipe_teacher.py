@@ -23,15 +23,26 @@ EXEMPLAR_KEYS = ("contexts", "exemplars")
 """Keys of kinds that are told what to do."""
 VLLM_KEYS = ("engine", "runtime_env")
 """Keys of kind vllm only."""
+WORKED_KEYS = ("marks", "every_form")
+"""Keys of kind worked only."""
+UNTOLD = ("recorded", "student", "worked")
+"""Kinds that are not told what to do."""
+READ = ("recorded", "worked")
+"""Kinds that ask nobody: what they say is there already."""
 PAID = ("openai", "batch")
 """Kinds whose calls may cost money."""
 IGNORED: dict[str, tuple[str, ...]] = {
-    "recorded": (*ENDPOINT_KEYS, *EXEMPLAR_KEYS, *VLLM_KEYS),
-    "student": ("path", *ENDPOINT_KEYS, *EXEMPLAR_KEYS, *VLLM_KEYS),
-    "openai": ("path", *VLLM_KEYS),
-    "batch": ("path", "concurrency", "requests_per_minute", "tokens_per_minute", "cache", "mixture", *VLLM_KEYS),
-    "hf": ("path", *ENDPOINT_KEYS, *VLLM_KEYS),
-    "vllm": ("path", *ENDPOINT_KEYS),
+    "recorded": (*ENDPOINT_KEYS, *EXEMPLAR_KEYS, *VLLM_KEYS, *WORKED_KEYS),
+    "student": ("path", *ENDPOINT_KEYS, *EXEMPLAR_KEYS, *VLLM_KEYS, *WORKED_KEYS),
+    "worked": ("path", "temperature", "max_tokens", *ENDPOINT_KEYS, *EXEMPLAR_KEYS, *VLLM_KEYS),
+    "openai": ("path", *VLLM_KEYS, *WORKED_KEYS),
+    "batch": (
+        *("path", "concurrency", "requests_per_minute", "tokens_per_minute", "cache", "mixture"),
+        *VLLM_KEYS,
+        *WORKED_KEYS,
+    ),
+    "hf": ("path", *ENDPOINT_KEYS, *VLLM_KEYS, *WORKED_KEYS),
+    "vllm": ("path", *ENDPOINT_KEYS, *WORKED_KEYS),
 }
 """Keys that a kind has no use for."""
 _NEEDS_MODEL = {
@@ -93,10 +104,11 @@ class Asked(NamedTuple):
 
 
 class Teacher(Section):
-    """Who writes the reasoning programs."""
+    """Who writes what the student learns from."""
 
-    kind: Literal["recorded", "student", "openai", "batch", "hf", "vllm"] = "recorded"
-    """recorded: replies from files; student: the student itself (always so in rounds after 0); openai: any
+    kind: Literal["recorded", "worked", "student", "openai", "batch", "hf", "vllm"] = "recorded"
+    """recorded: replies from files; worked: nobody, the problems' own worked solutions (those of GSM8K, with calculator
+    marks) are written in the wanted form; student: the student itself (always so in rounds after 0); openai: any
     OpenAI-compatible endpoint, with the key of the environment variable OPENAI_API_KEY; batch: the same
     provider's batch API, slower and cheaper; hf: a chat model of transformers in our own processes, on GPUs where there
     are some; vllm: a chat model in vLLM, which gets an environment of its own and needs GPUs."""
@@ -110,7 +122,7 @@ class Teacher(Section):
     license: str = ""
     """Licence of its replies, for the model card."""
     samples: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
-    """Replies per problem; all = what is recorded."""
+    """Replies per problem; all = what is recorded, for kind worked the one solution that there is."""
     until_correct: int | None = Field(default=None, ge=1)
     """Most replies per problem where none is correct yet: only such problems are asked again, `samples` times more,
     after what came before was judged. null: every problem gets `samples`."""
@@ -118,8 +130,13 @@ class Teacher(Section):
     """Different contexts of four exemplars, which the samples of a problem are asked in by turns; the PaD paper has 8.
     null: one short exemplar for all."""
     exemplars: str = ""
-    """A .jsonl file of verified exemplars {question, program}, from training data only; empty: the eight that come
-    along."""
+    """A .jsonl file of verified exemplars {question, program} ({question, chain} and so on for another thought), from
+    training data only; empty: the eight that come along."""
+    marks: bool = True
+    """Whether chains keep the calculator marks (<<4*6=24>>), for kind worked."""
+    every_form: bool = False
+    """Take only problems whose worked solution can be written in every form of reasoning, so that runs of different
+    forms learn from the same problems; for kind worked."""
     mixture: list[Member] = Field(default_factory=list[Member])
     """Several teachers, for kind openai: [{weight: 3, model: …}, {weight: 1, model: …, base_url: …, price: …}]. Which
     one gets a request is drawn by the hash of the sample id."""
@@ -165,7 +182,7 @@ class Teacher(Section):
                 model=one.model,
                 base_url=one.base_url or self.base_url,
                 price=self.price if one.price is None else one.price,
-                temperatures=_listed(self.temperature if one.temperature is None else one.temperature),
+                temperatures=listed(self.temperature if one.temperature is None else one.temperature),
                 max_tokens=one.max_tokens or self.max_tokens,
                 weight=one.weight,
             )
@@ -174,6 +191,8 @@ class Teacher(Section):
 
     @model_validator(mode="after")
     def _can_be_asked(self) -> Self:
+        if self.kind == "worked" and self.samples not in (1, "all"):
+            raise ValueError(f"teacher.samples: a problem has one worked solution, not {self.samples}; leave it out")
         if self.kind not in _NEEDS_MODEL:
             return self
         if not self.model and not self.mixed:
@@ -195,16 +214,17 @@ class Teacher(Section):
                 "teacher.exemplars: they are shown in contexts of four; say how many with teacher.contexts"
             )
         if self.until_correct is not None:
-            if self.kind == "recorded":
+            if self.kind in READ:
+                what = "a recording" if self.kind == "recorded" else "a worked solution"
                 raise ValueError(
-                    "teacher.until_correct: a recording cannot be asked again; leave it out, or use another kind"
+                    f"teacher.until_correct: {what} cannot be asked again; leave it out, or use another kind"
                 )
             if self.samples == "all" or self.until_correct < self.samples:
                 raise ValueError(
                     f"teacher.until_correct: {self.until_correct} replies in all must be at least those of the first"
                     f" wave, teacher.samples {self.samples}"
                 )
-            if not self.mixed and self.contexts is None and not any(_listed(self.temperature)):
+            if not self.mixed and self.contexts is None and not any(listed(self.temperature)):
                 raise ValueError(
                     "teacher.until_correct: at temperature 0 the same question gets the same reply again; raise"
                     " teacher.temperature, or set teacher.contexts"
@@ -241,51 +261,6 @@ class Teacher(Section):
             )
 
 
-class Augment(Section):
-    """New problems that the teacher makes of the training problems, labelled by agreement; off by default."""
-
-    kinds: list[Literal["rephrase", "change_numbers", "harder"]] = Field(default_factory=list[Any])
-    """What is made of each training problem: rephrase (other words, same answer), change_numbers, harder (a further
-    step). Empty: nothing, augmentation is off."""
-    per_problem: int = Field(default=1, ge=1)
-    """New problems of each kind that are asked for, per training problem."""
-    limit: int | None = Field(default=None, ge=1)
-    """Rewrite at most this many training problems, drawn by the hash of their ids."""
-    temperature: float = Field(default=0.9, ge=0, le=5)
-    """Sampling temperature of the rewriting."""
-    max_tokens: int = Field(default=256, ge=1)
-    """Limit on one new problem, in tokens."""
-    votes: int = Field(default=5, ge=2)
-    """Programs that the teacher writes for each new problem."""
-    agree: int = Field(default=3, ge=2)
-    """So many of them must give the same value, which becomes its answer; else the problem is not used. A low number
-    keeps harder problems, and more wrong answers."""
-
-    @model_validator(mode="after")
-    def _can_agree(self) -> Self:
-        if self.agree > self.votes:
-            raise ValueError(f"augment.agree: {self.agree} programs cannot agree where augment.votes is {self.votes}")
-        if twice := [kind for kind in self.kinds if self.kinds.count(kind) > 1]:
-            raise ValueError(f"augment.kinds: {twice[0]!r} is there twice; raise augment.per_problem for more of it")
-        if self.per_problem > 1 and self.temperature == 0:
-            raise ValueError("augment.temperature: at 0 the same problem is rewritten in the same way again; raise it")
-        return self
-
-    def check(self, teacher: Teacher) -> None:
-        """Raises ValueError where this teacher cannot make or solve new problems."""
-        if not self.kinds:
-            return
-        if teacher.kind in ("recorded", "student"):
-            raise ValueError(
-                f"augment.kinds: a teacher of kind {teacher.kind} cannot rewrite problems; use openai, batch, hf or"
-                " vllm, or leave augment out"
-            )
-        if not teacher.mixed and teacher.contexts is None and not any(_listed(teacher.temperature)):
-            raise ValueError(
-                "augment.kinds: at temperature 0 the programs of a new problem are all the same, so their agreement"
-                " says nothing; raise teacher.temperature, or set teacher.contexts"
-            )
-
-
-def _listed(temperature: float | list[float]) -> list[float]:
+def listed(temperature: float | list[float]) -> list[float]:
+    """The temperatures that samples take in turn."""
     return temperature if isinstance(temperature, list) else [temperature]

@@ -82,7 +82,7 @@ class Train(Section):
     checkpoint_s: float = Field(default=120, gt=0)
     """Seconds between checkpoints; one is always written at the end."""
     max_failures: int = Field(default=3, ge=0)
-    """How often a worker group that lost a worker starts again from its last state."""
+    """How often a training that lost a worker, or the node it is on, starts again from its last state."""
     validation: float = Field(default=0.0, ge=0, le=0.5)
     """Share of the questions that are never trained on, the same ones in every round, and on which the loss is measured
     while training; 0: none."""

@@ -137,7 +137,8 @@ class Example:
     """One verified training example."""
 
     example_id: str
-    """The sample it comes from; mutants append `!<operator><i>`, repairs `!repair`."""
+    """The sample it comes from; mutants append `!<operator><i>`, repairs `!repair`, parts of a
+    dialogue `!decompose0` and `!answer<i>`."""
     task: str
     """`solve`, `repair`, `decompose` or `answer`."""
     thought: str
@@ -234,6 +235,8 @@ class Answer:
     """Tokens generated."""
     seconds: float = 0.0
     """Time from question to answer."""
+    detail: str = ""
+    """What the interpreter said of the program, where it gave no value."""
 
 
 def sample_id(problem_id: str, thought: str, round_: int, k: int) -> str:

@@ -18,7 +18,7 @@ from pad_ray.records import Answer
 from serve.chat import ChatBody, chunks, completion, model_card
 from serve.gate import NOTES, Access, Gate, Visit
 from serve.page import playground
-from serve.replies import INTERNAL, Replied, Unavailable, UnknownStudent, error, validation_error
+from serve.replies import INTERNAL, Replied, Unavailable, Unfit, UnknownStudent, error, validation_error
 from serve.schema import BatchAnswer, BatchBody, ErrorBody, Health, SolveBody
 from serve.sse import named, streamed
 from serve.watching import Event
@@ -45,7 +45,7 @@ class Backend(Protocol):
         ...
 
     async def health(self) -> dict[str, Any]:
-        """`sandbox` of a working service, with its level. Raises Unavailable."""
+        """`sandbox` of a working service, with its level, and `engine`. Raises Unavailable."""
         ...
 
     async def metrics(self) -> str:
@@ -168,6 +168,10 @@ def _explain_failures(api: FastAPI) -> None:
     @api.exception_handler(UnknownStudent)
     async def unknown(request: Request, failure: UnknownStudent) -> JSONResponse:
         return error(404, str(failure), "model")
+
+    @api.exception_handler(Unfit)
+    async def unfit(request: Request, failure: Unfit) -> JSONResponse:
+        return error(422, str(failure), "decode")
 
     @api.exception_handler(Unavailable)
     async def unavailable(request: Request, failure: Unavailable) -> JSONResponse:

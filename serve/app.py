@@ -31,8 +31,8 @@ class Arguments(BaseModel):
     """Limit on one program, in seconds."""
     capacity: int = Field(default=ONGOING, ge=1, le=QUEUE)
     """Programs that one Ingress lets in at a time; what comes beyond is turned away at once, with 503. By default two
-    batches of a Model, the one it decodes and the one that waits for it: so nobody waits longer than for two. With
-    several Models, as many times that."""
+    batches of a Model, the one it decodes and the one that waits for it: where all ask alike, nobody waits longer than
+    for two. With several Models, as many times that."""
     threads: int | None = Field(default=None, ge=1)
     """Torch threads of each Model on a CPU; default: every core, which suits one Model per machine."""
     gpus: float = Field(default=0, ge=0)
@@ -63,7 +63,7 @@ def build(arguments: Arguments) -> Application:
     return _on(Ingress, "serve").bind(
         model.bind(students, arguments.threads, arguments.engine, executor),
         executor,
-        tuple(students),
+        students,
         settings | {"token": os.environ.get(TOKEN_VARIABLE, "")},
     )
 

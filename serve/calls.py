@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
+from pad_ray.outcomes import Outcome
 from pad_ray.sandbox import Execution
+from pad_ray.thoughts.protocol import Thought
 from serve.replies import Unavailable
 
 T = TypeVar("T")
@@ -73,3 +75,17 @@ async def execute(executor: DeploymentHandle, programs: list[str]) -> list[Execu
         return ends
     # The sandbox failed, not the programs; it starts again by itself, or another one takes them.
     return await lasting(lambda: executor.run.remote(programs))
+
+
+async def concluded(executor: DeploymentHandle, thought: Thought, texts: list[str]) -> list[Execution]:
+    """What each text of a form of reasoning comes to. Raises Unavailable."""
+    programs: list[str] = []
+
+    def ask(wanted: Sequence[str]) -> list[Execution]:
+        programs.extend(wanted)
+        return [Execution(Outcome.OK)] * len(wanted)
+
+    # First only what there is to execute, then what it means: nothing waits in a thread meanwhile.
+    thought.conclude(ask, texts)
+    ends = await execute(executor, programs)
+    return thought.conclude(lambda _: ends, texts)

@@ -10,8 +10,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Lock
-from types import ModuleType
+from functools import partial
 from typing import Any
 
 from ray import serve as ray_serve
@@ -25,6 +24,7 @@ from pad_ray.decode.stepwise import Standing, Watch
 from pad_ray.outcomes import Outcome
 from pad_ray.reasoner import decode_settings, student_thought
 from pad_ray.sandbox import Execution, Sandbox
+from pad_ray.thoughts.protocol import Thought
 from serve.calls import execute
 from serve.errands import Attended, Errand, errand
 from serve.loopback import stay_local
@@ -51,7 +51,9 @@ class Student:
 
     engine: Engine
     """What generates its programs."""
-    thought: ModuleType
+    engine_name: str
+    """What that is called, where one chooses."""
+    thought: Thought
     """The form of reasoning it was trained in."""
 
 
@@ -74,17 +76,20 @@ class Model:
         os.nice(NICENESS)
         self._folders, self._threads, self._engine = students, threads or os.cpu_count(), engine
         self._executor = executor
-        # Torch's threads belong to the process, and two students at once would only slow each other down.
-        self._turn = Lock()
+        # One thread for all students: two at once would slow each other down, and every thread that computes brings
+        # helpers of its own, which go to sleep between any two steps as soon as they are more than the cores.
+        self._desk = ThreadPoolExecutor(1, "engine")
         self._hands = ThreadPoolExecutor(ONGOING, "ask")
         for folder in students.values():
             student_thought(folder)
         self._usual = next(iter(students))
         self._ready = {self._usual: self._load(students[self._usual])}
+        self._engine_name = self._ready[self._usual].engine_name
 
     def _load(self, folder: str) -> Student:
-        engine = load_engine(folder, self._engine, batch_size=BATCH, threads=self._threads)
-        student = Student(Merging(engine, BATCH, self._turn), student_thought(folder))
+        load = partial(load_engine, folder, self._engine, batch_size=BATCH, threads=self._threads)
+        engine = self._desk.submit(load).result()
+        student = Student(Merging(engine, BATCH, self._desk), engine.name, student_thought(folder))
         # The first call allocates much; better now than in a request.
         warm_up = Ask("What is 1 + 1?", decode_settings("greedy", 1, max_tokens=2))
         write(student.engine, student.thought, [warm_up])
@@ -101,6 +106,10 @@ class Model:
         """The student that the request names."""
         name = ray_serve.get_multiplexed_model_id() or self._usual
         return await self._student(name)  # pyright: ignore[reportCallIssue]  Ray's types forget methods
+
+    async def engine(self) -> str:
+        """What decodes the usual student."""
+        return self._engine_name
 
     async def write(self, ask: Ask) -> list[Draft]:
         """The programs for a question."""

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,14 +16,14 @@ from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from pad_ray.decode.answering import Ask, Choice, Draft, answer_of, choose
-from pad_ray.sandbox import Execution
+from pad_ray.reasoner import student_thought
 from serve.admission import Admission
 from serve.api import make_api
-from serve.calls import GONE, execute, lasting, lasting_stream
+from serve.calls import GONE, concluded, lasting, lasting_stream
 from serve.gate import Visit
 from serve.loopback import stay_local
 from serve.measures import AccessLog, Measures, exposition
-from serve.replies import Replied, Unavailable
+from serve.replies import Replied, Unavailable, check
 from serve.schema import TOKEN_VARIABLE
 from serve.watching import SANDBOX_FAILED, Event, is_searched, watch, watch_search
 
@@ -46,23 +47,27 @@ class Ingress:
         self,
         model: DeploymentHandle,
         executor: DeploymentHandle,
-        students: tuple[str, ...],
+        students: Mapping[str, str],
         settings: Mapping[str, Any],
     ) -> None:
-        """`settings`: token, capacity, access_log and log_questions, as `Arguments` explains them."""
+        """`students`: folders by name; `settings`: token, capacity, access_log and log_questions, see `Arguments`."""
         stay_local()
         self._model, self._executor = model, executor
-        self.students = students
+        self.students = tuple(students)
+        self._thoughts = {name: student_thought(folder) for name, folder in students.items()}
         # On a cluster the application is composed on any node, and perhaps not all of them know the token.
         self._settings = {**settings, "token": settings["token"] or os.environ.get(TOKEN_VARIABLE, "")}
         self._admission = Admission(settings["capacity"])
         self._measures, self._log = Measures(), AccessLog(settings["access_log"])
+        self._engine = ""
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return make_api(self, self._settings["token"], self._settings["log_questions"])
 
     async def solve(self, student: str, asks: Sequence[Ask]) -> list[Replied]:
         """See `Backend.solve`."""
+        for ask in asks:
+            check(self._thoughts[student], ask.decode)
         with self._admission.enter(sum(ask.decode.width for ask in asks)):
             tasks = [asyncio.ensure_future(self._solve(student, ask)) for ask in asks]
             try:
@@ -73,26 +78,30 @@ class Ingress:
                     task.cancel()
 
     async def _solve(self, student: str, ask: Ask) -> Replied:
-        started, model = time.monotonic(), self._model_of(student)
+        started, model, thought = time.monotonic(), self._model_of(student), self._thoughts[student]
         if is_searched(ask):
             choice: Choice = await lasting(lambda: model.search.remote(ask))
         else:
             drafts: list[Draft] = await lasting(lambda: model.write.remote(ask))
-            choice = choose(drafts, await self._run([draft.program for draft in drafts if draft.flaw is None]))
+            texts = [draft.program for draft in drafts if draft.flaw is None]
+            choice = choose(drafts, await concluded(self._executor, thought, texts))
         if not choice.execution.outcome.trustworthy:
             raise Unavailable(SANDBOX_FAILED, 5)
         self._measures.answer(student, choice.execution.outcome, choice.tokens)
-        return Replied(answer_of(choice, time.monotonic() - started), choice.draft.prompt_tokens)
+        answer = answer_of(choice, time.monotonic() - started, linewise=thought.LINEWISE)
+        return Replied(answer, choice.draft.prompt_tokens)
 
     async def watch(self, student: str, ask: Ask) -> AsyncGenerator[Event, None]:
         """See `Backend.watch`."""
-        model = self._model_of(student)
+        model, thought = self._model_of(student), self._thoughts[student]
+        check(thought, ask.decode)
+        run = partial(concluded, self._executor, thought)
         with self._admission.enter(ask.decode.width):
             if is_searched(ask):
                 found = lasting_stream(lambda: model.options(stream=True).watch.remote(ask))
-                happening = watch_search(ask, found, self._run)
+                happening = watch_search(ask, found, run)
             else:
-                happening = watch(ask, lambda: lasting(lambda: model.write.remote(ask)), self._run)
+                happening = watch(ask, lambda: lasting(lambda: model.write.remote(ask)), run, thought.LINEWISE)
             async with aclosing(happening) as events:
                 async for event in events:
                     if event.name == "answer":
@@ -104,13 +113,13 @@ class Ingress:
         # should get their share at once.
         return self._model.options(multiplexed_model_id=student) if len(self.students) > 1 else self._model
 
-    async def _run(self, programs: list[str]) -> list[Execution]:
-        return await execute(self._executor, programs)
-
     async def health(self) -> dict[str, Any]:
         """See `Backend.health`."""
         try:
-            return {"sandbox": await asyncio.wait_for(self._executor.report.remote(), HEALTH_SECONDS)}
+            sandbox = await asyncio.wait_for(self._executor.report.remote(), HEALTH_SECONDS)
+            # Once is enough, and a busy Model would let a health check wait.
+            self._engine = self._engine or await asyncio.wait_for(self._model.engine.remote(), HEALTH_SECONDS)
+            return {"sandbox": sandbox, "engine": self._engine}
         except (TimeoutError, BackPressureError, *GONE) as gone:
             raise Unavailable("The sandbox does not answer.", 5) from gone
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from threading import Condition, Lock
 
@@ -40,11 +41,11 @@ class _Call:
 
 
 class Merging:
-    """An engine for calls from several threads, one of which works for all that wait."""
+    """An engine for calls from several threads, one of which speaks for all that wait."""
 
-    def __init__(self, engine: Engine, most: int, turn: Lock) -> None:
-        """`most`: prompts that go together, unless a single call has more. `turn` is held while the engine works."""
-        self._engine, self._most, self._turn = engine, most, turn
+    def __init__(self, engine: Engine, most: int, desk: Executor) -> None:
+        """`most`: prompts that go together, unless a single call has more. `desk`: where the engine works."""
+        self._engine, self._most, self._desk = engine, most, desk
         self._waiting: list[_Call] = []
         self._busy = False
         self._crowd = 0
@@ -130,16 +131,16 @@ class Merging:
     def _complete(self, calls: Sequence[_Call]) -> None:
         max_tokens, temperature, stop = calls[0].alike
         rows = [(call, place) for call in calls for place in range(len(call.prompts))]
-        with self._turn:
-            completions = self._engine.generate(
-                [call.prompts[place] for call, place in rows],
-                max_tokens=max_tokens,
-                temperature=temperature,
-                seed=[call.seeds[place] for call, place in rows],
-                stop=stop,
-                written=[call.written[place] for call, place in rows],
-                wanted=lambda row: rows[row][0].wanted(rows[row][1]),
-            )
+        completions = self._desk.submit(
+            self._engine.generate,
+            [call.prompts[place] for call, place in rows],
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=[call.seeds[place] for call, place in rows],
+            stop=stop,
+            written=[call.written[place] for call, place in rows],
+            wanted=lambda row: rows[row][0].wanted(rows[row][1]),
+        ).result()
         for (call, _), completion in zip(rows, completions, strict=True):
             call.completions.append(completion)
         for call in calls:

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
+from pad_ray.decode.solving import check_decode
+from pad_ray.errors import UsageError
+from pad_ray.recipe import Decode
 from pad_ray.records import Answer
+from pad_ray.thoughts.protocol import Thought
 from serve.schema import ErrorBody, ErrorDetail
 
 ERROR_TYPES = {
@@ -48,6 +52,18 @@ class UnknownStudent(Exception):
     def __init__(self, name: str, students: tuple[str, ...]) -> None:
         shown = name.encode("utf-8", "replace").decode()[:100]
         super().__init__(f"There is no model {shown!r} here, but: {', '.join(students)}.")
+
+
+class Unfit(Exception):
+    """A request asks a student for what it cannot do; the message is for whoever sent it."""
+
+
+def check(thought: Thought, decode: Decode) -> None:
+    """Raises Unfit where a student of this form of reasoning cannot be decoded so."""
+    try:
+        check_decode(thought, decode)
+    except UsageError as refused:
+        raise Unfit(f"{refused.message} {refused.hint}".strip()) from None
 
 
 def error(

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pad_ray.decode.answering import Ask
-from pad_ray.recipe import Decode
+from pad_ray.recipe import REPAIRS, Decode
 from pad_ray.records import Answer
 
 TOKEN_VARIABLE = "PAD_RAY_SERVE_TOKEN"
@@ -18,8 +18,6 @@ MAX_QUESTIONS = 32
 MAX_SAMPLES = 32
 """Programs, or beams × continuations, that are written for one question at the same time."""
 MAX_REPAIRS = 4
-REPAIRS = 2
-"""What `decode: repair` means without a number."""
 MAX_PROGRAMS = 128
 MAX_TOKENS = 1_024
 MAX_BODY_BYTES = 1 << 20
@@ -134,6 +132,7 @@ class Health(BaseModel):
 
     status: Literal["ok", "degraded"]
     sandbox: dict[str, Any]
+    engine: str
     student: str
     students: list[str]
     version: str

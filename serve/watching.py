@@ -41,10 +41,11 @@ def is_searched(ask: Ask) -> bool:
     return ask.decode.kind == "beam" or ask.decode.repairs > 0
 
 
-async def watch(ask: Ask, write: Write, run: Run) -> AsyncGenerator[Event, None]:
+async def watch(ask: Ask, write: Write, run: Run, linewise: bool = True) -> AsyncGenerator[Event, None]:
     """The events of one question, in the order in which they happen; the last one is its answer.
 
-    The answer is that of `choose`, the same as without watching. Raises Unavailable if the sandbox fails.
+    `run` says what texts come to, `linewise` whether their lines run one by one, so that each is shown as a step. The
+    answer is that of `choose`, the same as without watching. Raises Unavailable if the sandbox fails.
     """
     started = time.monotonic()
     yield Event("accepted", {"samples": ask.decode.samples})
@@ -67,7 +68,7 @@ async def watch(ask: Ask, write: Write, run: Run) -> AsyncGenerator[Event, None]
     finally:
         for task in tasks:
             task.cancel()
-    async for event in _end(choose(drafts, [ends[number] for number in sorted(ends)]), run, started):
+    async for event in _end(choose(drafts, [ends[number] for number in sorted(ends)]), run, started, linewise):
         yield event
 
 
@@ -87,14 +88,14 @@ async def watch_search(
                 yield event
 
 
-async def _end(choice: Choice, run: Run, started: float) -> AsyncGenerator[Event, None]:
+async def _end(choice: Choice, run: Run, started: float, linewise: bool = True) -> AsyncGenerator[Event, None]:
     """The steps of the program that was chosen, and the answer."""
     if not choice.execution.outcome.trustworthy:
         raise Unavailable(SANDBOX_FAILED, 5)
-    if choice.draft.flaw is None:
+    if choice.draft.flaw is None and linewise:
         async for event in _steps(choice, run):
             yield event
-    yield Event("answer", asdict(answer_of(choice, time.monotonic() - started)))
+    yield Event("answer", asdict(answer_of(choice, time.monotonic() - started, linewise=linewise)))
 
 
 async def _steps(choice: Choice, run: Run) -> AsyncGenerator[Event, None]:

@@ -8,16 +8,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pad_ray.curate.canonical import canonicalise
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Example, Problem, Verdict
-from pad_ray.syntax import fingerprint
+from pad_ray.thoughts.protocol import Thought
 from pad_ray.thoughts.rewriting import root_of
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A correct program in canonical form, not yet executed in that form."""
+    """A correct text in the form that is taught, not yet judged in that form."""
 
     sample_id: str
     problem: Problem
@@ -25,30 +24,31 @@ class Candidate:
 
 
 def candidates(
+    thought: Thought,
     verdicts: Iterable[tuple[Problem, Verdict, str]],
     known: Mapping[str, Sequence[str]],
     max_chars: int,
     dropped: Counter[str],
 ) -> list[Candidate]:
-    """Canonical, distinct programs of the correct verdicts; what falls away is counted in `dropped` by reason.
+    """Distinct texts of the correct verdicts in the form that is taught; what falls away is counted in `dropped`.
 
-    `verdicts` brings each Verdict with its Problem and entry name; `known` holds the programs by problem id that
+    `verdicts` brings each Verdict with its Problem and entry name; `known` holds the texts by problem id that
     earlier rounds already teach.
     """
     seen = defaultdict[str, set[str]](set)
     for problem_id, programs in known.items():
-        seen[problem_id].update(fingerprint(program) for program in programs)
+        seen[problem_id].update(thought.mark(program) for program in programs)
     kept: list[Candidate] = []
     for problem, verdict, entry in verdicts:
         if verdict.outcome is not Outcome.CORRECT:
             dropped[verdict.outcome.value] += 1
             continue
-        program, reason = canonicalise(verdict.program, entry)
+        program, reason = thought.target(verdict.program, entry)
         if reason:
             dropped[reason] += 1
         elif len(program) > max_chars:
             dropped["too_long"] += 1
-        elif (mark := fingerprint(program)) in seen[problem.problem_id]:
+        elif (mark := thought.mark(program)) in seen[problem.problem_id]:
             dropped["duplicate_program"] += 1
         else:
             seen[problem.problem_id].add(mark)

@@ -10,19 +10,18 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
-from types import ModuleType
 from typing import Any
 
 from pad_ray.decode.engine import Engine
+from pad_ray.decode.socratic import InSteps
 from pad_ray.decode.steps import Ending, steps
 from pad_ray.decode.voting import vote
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode
 from pad_ray.records import Answer
 from pad_ray.sandbox.execution import Execution
-
-Execute = Callable[[Sequence[str]], list[Execution]]
-"""Runs programs; what became of each, in order."""
+from pad_ray.thoughts import socratic
+from pad_ray.thoughts.protocol import Thought
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ class Choice:
 
 def write(
     engine: Engine,
-    thought: ModuleType,
+    thought: Thought,
     asks: Sequence[Ask],
     *,
     prompt: Callable[[str], str] | None = None,
@@ -82,6 +81,8 @@ def write(
     reply, and `wanted` says of an ask, by its place, whether anybody waits for it (see `Engine.generate`).
     """
     form: Callable[[str], str] = prompt or thought.student_prompt
+    if thought is socratic and not isinstance(engine, InSteps):
+        engine = InSteps(engine)
     drafts: list[list[Draft]] = [[] for _ in asks]
     groups: dict[tuple[int, float], list[tuple[int, int]]] = {}
     for place, ask in enumerate(asks):
@@ -115,14 +116,17 @@ def choose(drafts: Sequence[Draft], executions: Iterable[Execution]) -> Choice:
     return Choice(winner, drafts[chosen], ends[chosen], votes, sum(draft.tokens for draft in drafts))
 
 
-def answer_of(choice: Choice, seconds: float) -> Answer:
-    """A choice as the answer that is given to whoever asked."""
+def answer_of(choice: Choice, seconds: float, *, linewise: bool = True) -> Answer:
+    """A choice as the answer that is given to whoever asked; `linewise` is whether its lines run one by one."""
     ending: Ending = "value" if choice.answer else "failed" if choice.draft.flaw is None else "not_run"
+    if not linewise:
+        ending = "not_run"
     return Answer(
         id=f"answer-{uuid.uuid4().hex}",
         answer=choice.answer,
         outcome=choice.execution.outcome,
         program=choice.draft.program,
+        detail="" if choice.answer else choice.execution.detail,
         steps=steps(choice.draft.program, ending),
         votes=choice.votes,
         tokens=choice.tokens,

@@ -49,7 +49,7 @@ class LlamaCppEngine(StudentEngine):
     that a draw that falls on the border of two tokens may fall on either side.
     """
 
-    device = "cpu"
+    name, device = "llama_cpp", "cpu"
 
     def __init__(self, student_dir: str | Path, *, batch_size: int = 32, threads: int | None = None) -> None:
         """Writes the student's GGUF file into the cache, unless it is there.

@@ -7,17 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from types import ModuleType
 
-from pad_ray.decode.answering import Ask, Choice, Draft, Execute
+from pad_ray.decode.answering import Ask, Choice, Draft
 from pad_ray.decode.engine import Engine
 from pad_ray.outcomes import Outcome
 from pad_ray.sandbox.execution import Execution
-from pad_ray.syntax import fingerprint
 from pad_ray.thoughts.feedback import FEEDBACK
-
-RepairForm = Callable[[str, str, str], str]
-"""From question, failed program and message to what the student reads."""
+from pad_ray.thoughts.protocol import Execute, RepairForm, Thought
 
 
 @dataclass(slots=True)
@@ -26,6 +22,8 @@ class _Mending:
 
     ask: Ask
     choice: Choice
+    mark: Callable[[str], str]
+    """Equal for texts that are the same."""
     program: str = ""
     """What failed last."""
     message: str = ""
@@ -46,7 +44,7 @@ class _Mending:
             self.choice = replace(self.choice, answer=execution.value, draft=draft, execution=execution, votes=votes)
 
     def _note(self, draft: Draft, execution: Execution) -> None:
-        mark = _mark(draft.program)
+        mark = self.mark(draft.program)
         told = FEEDBACK.get(execution.outcome, "") if mark not in self.seen else ""
         self.program, self.message = draft.program, told.format(detail=execution.detail)
         self.seen.add(mark)
@@ -55,7 +53,7 @@ class _Mending:
 def repaired(
     engine: Engine,
     execute: Execute,
-    thought: ModuleType,
+    thought: Thought,
     asks: Sequence[Ask],
     choices: Sequence[Choice],
     *,
@@ -64,31 +62,27 @@ def repaired(
 ) -> list[Choice]:
     """The choices, where those without a value were given up to `repairs` greedy turns of the student to mend them.
 
-    The turns of a question end with a value, with a program that failed before, or with a failure that no message
-    describes. What stays without a value keeps its first program. `tokens` counts all turns.
+    The turns of a question end with a value, with a text that failed before, or with a failure that no message
+    describes; without a form of repair there are none. What stays without a value keeps its first text. `tokens`
+    counts all turns.
     """
-    mending = [_Mending(ask, choice) for ask, choice in zip(asks, choices, strict=True)]
+    form = form or thought.repair_prompt
+    if form is None:
+        return list(choices)
+    mending = [_Mending(ask, choice, thought.mark) for ask, choice in zip(asks, choices, strict=True)]
     turn = 0
     while going := [one for one in mending if one.message and one.ask.decode.repairs > turn]:
         turn += 1
         # What is decoded together shares its limit.
         for limit in dict.fromkeys(one.ask.decode.max_tokens for one in going):
             some = [one for one in going if one.ask.decode.max_tokens == limit]
-            prompts = [(form or thought.repair_prompt)(one.ask.question, one.program, one.message) for one in some]
+            prompts = [form(one.ask.question, one.program, one.message) for one in some]
             completions = engine.generate(prompts, max_tokens=limit, temperature=0.0, seed=0, stop=stop)
             replies = [thought.parse(completion.text, completion.finish_reason) for completion in completions]
-            runs = iter(execute([reply.program for reply in replies if reply.outcome is None]))
+            runs = iter(thought.conclude(execute, [reply.program for reply in replies if reply.outcome is None]))
             for one, reply, completion in zip(some, replies, completions, strict=True):
                 execution = next(runs) if reply.outcome is None else Execution(reply.outcome)
                 # What was read is the question; that a turn reads it again is how a repair works.
                 read = one.choice.draft.prompt_tokens
                 one.take(Draft(reply.program, reply.outcome, completion.completion_tokens, read), execution)
     return [one.choice for one in mending]
-
-
-def _mark(program: str) -> str:
-    """Equal for programs that are the same, as far as they can be read."""
-    try:
-        return fingerprint(program)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return program.strip()

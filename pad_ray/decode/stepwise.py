@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from types import ModuleType
 
-from pad_ray.decode.answering import Ask, Choice, Draft, Execute
+from pad_ray.decode.answering import Ask, Choice, Draft
 from pad_ray.decode.engine import Completion, Engine
 from pad_ray.decode.prefixes import Prefix, look
 from pad_ray.decode.scorers import Scorer, Written
@@ -20,6 +19,7 @@ from pad_ray.decode.voting import vote
 from pad_ray.outcomes import Outcome
 from pad_ray.sandbox.execution import Execution
 from pad_ray.syntax import fingerprint
+from pad_ray.thoughts.protocol import Execute, Thought
 
 
 @dataclass(slots=True)
@@ -138,7 +138,7 @@ class _Search:
 def search(
     engine: Engine,
     execute: Execute,
-    thought: ModuleType,
+    thought: Thought,
     asks: Sequence[Ask],
     *,
     form: Callable[[str], str],
@@ -167,7 +167,7 @@ def search(
     return [one.choice() for one in searches]
 
 
-def _lengthen(engine: Engine, thought: ModuleType, going: Sequence[_Search], step: int, stop: str) -> list[list[Beam]]:
+def _lengthen(engine: Engine, thought: Thought, going: Sequence[_Search], step: int, stop: str) -> list[list[Beam]]:
     """Several further lines for every beam of every question, in one call."""
     decode = going[0].ask.decode
     wanted = [
@@ -193,7 +193,7 @@ def _lengthen(engine: Engine, thought: ModuleType, going: Sequence[_Search], ste
     return grown
 
 
-def _continued(thought: ModuleType, beam: Beam, completion: Completion, max_tokens: int, stop: str) -> Beam:
+def _continued(thought: Thought, beam: Beam, completion: Completion, max_tokens: int, stop: str) -> Beam:
     tokens = (*beam.tokens, *completion.tokens)
     text, ended = completion.text, completion.finish_reason == "stop" and not completion.at_stop
     if completion.at_stop:

@@ -12,12 +12,15 @@ from typing import Any
 
 from pad_ray.decode.chat import chat_prompt, is_chatting, render
 from pad_ray.decode.engine import Completion, Engine
+from pad_ray.recipe import EngineName
 from pad_ray.records import Message
 
 
 class StudentEngine(Engine):
     """The engine of one student's folder, with its tokenizer and the chat that it was trained in, if any."""
 
+    name: EngineName
+    """What it is called where one chooses."""
     device: str
     """Where it computes: `cpu`, `cuda`."""
 

@@ -41,6 +41,8 @@ class TransformersEngine(StudentEngine):
     the precision of the weights. Not safe for calls from two threads.
     """
 
+    name = "transformers"
+
     def __init__(
         self,
         student_dir: str | Path,

@@ -28,7 +28,7 @@ class VllmEngine(StudentEngine):
     border of two tokens may fall on either side.
     """
 
-    device = "cuda"
+    name, device = "vllm", "cuda"
 
     def __init__(self, student_dir: str | Path, *, batch_size: int = 256) -> None:
         """Starts the actor on a GPU of the cluster that is connected; its nodes must be able to read the folder.

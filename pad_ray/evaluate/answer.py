@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from pad_ray.decode.answering import Ask, Choice
 from pad_ray.decode.engine import Engine
 from pad_ray.decode.scorers import Scorer
+from pad_ray.decode.socratic import InSteps
 from pad_ray.decode.solving import solve
 from pad_ray.evaluate.asking import Asking
-from pad_ray.evaluate.metrics import GradedAnswer
+from pad_ray.evaluate.metrics import GradedAnswer, summarise
 from pad_ray.grading import compare
 from pad_ray.grading.verdict import MEANING, judge
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Decode
 from pad_ray.records import Problem
 from pad_ray.sandbox import Sandbox
-from pad_ray.thoughts import direct, program
+from pad_ray.thoughts import direct
 
 
 def answer_batch(
@@ -30,7 +32,7 @@ def answer_batch(
     scorer: Scorer | None = None,
     rounded: bool = False,
 ) -> list[GradedAnswer]:
-    """Answer problems together with programs, all run at once; one graded answer per problem, in order.
+    """Answer problems together in the form they are asked for; one graded answer per problem, in order.
 
     `scorer` is for beams that name one. With `rounded`, numbers are matched as in the PaD paper (see
     `pad_ray.grading.compare`).
@@ -40,7 +42,7 @@ def answer_batch(
     choices = solve(
         engine,
         box.run,
-        program,
+        asking.thought,
         asks,
         prompt=asking.prompt,
         repair=asking.repair,
@@ -48,6 +50,29 @@ def answer_batch(
         scorer=scorer,
     )
     return [_graded(problem, choice, rounded) for problem, choice in zip(problems, choices, strict=True)]
+
+
+def answer_given(
+    engine: Engine,
+    box: Sandbox,
+    problems: Sequence[Problem],
+    decode: Decode,
+    seed: int,
+    asking: Asking,
+    *,
+    rounded: bool = False,
+) -> dict[str, Any]:
+    """What a student of dialogues reaches where annotated sub-questions are given to it: `oracle_sub_questions`.
+
+    That is what it could reach if it asked the right sub-questions; nothing where no problem has any.
+    """
+    annotated = [problem for problem in problems if problem.steps]
+    if not annotated:
+        return {}
+    given = {problem.question: [step.question for step in problem.steps] for problem in annotated}
+    graded = answer_batch(InSteps(engine, given), box, annotated, decode, seed, asking, rounded=rounded)
+    whole = summarise(graded, seconds=0)
+    return {"oracle_sub_questions": {key: whole[key] for key in ("n", "correct", "accuracy", "ci95")}}
 
 
 def answer_directly(

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pad_ray.recipe import Prompt
-from pad_ray.records import Example
+from pad_ray.records import Example, Message
 from pad_ray.thoughts import direct, program
+from pad_ray.thoughts.protocol import RepairForm, Thought
 
 if TYPE_CHECKING:
     from pad_ray.decode.student_engine import StudentEngine
 
 EXEMPLARS = 4
-"""Verified programs that a few-shot prompt shows."""
+"""Verified examples that a few-shot prompt shows."""
 NEXT_QUESTION = "Question:"
 """Where a model that only continues a text goes on with a question of its own, its reply is over."""
 
@@ -33,24 +34,36 @@ class Asking:
     """From a question to all that the student reads."""
     stop: str = ""
     """Text that ends the reply, or empty."""
-    repair: Callable[[str, str, str], str] = program.repair_prompt
-    """From a question, a program that failed and its message to all that the student reads before it mends it."""
+    repair: RepairForm | None = None
+    """What the student reads before it mends a text that came to nothing; None: the form that the thought trains."""
+    thought: Thought = program
+    """The form of reasoning it is asked for."""
 
 
-def asking(engine: StudentEngine, kind: Prompt, exemplars: Sequence[Example] = (), *, trained: bool = False) -> Asking:
-    """How to ask the student of an engine. One that is trained on its plain form is asked for programs in that form."""
+def asking(
+    engine: StudentEngine,
+    kind: Prompt,
+    exemplars: Sequence[Example] = (),
+    *,
+    thought: Thought = program,
+    trained: bool = False,
+) -> Asking:
+    """How to ask the student of an engine for this form of reasoning; one that is `trained` as it was trained."""
     if kind == "few_shot":
-        return Asking(lambda question: program.few_shot_prompt(question, exemplars), NEXT_QUESTION)
+        # The student's own form, after exemplars in the same form.
+        shown = "".join(f"{one.prompt}{one.completion}\n" for one in exemplars)
+        return Asking(lambda question: shown + thought.student_prompt(question), thought.STOP, thought=thought)
     if kind == "direct":
         if engine.chats:
             return Asking(lambda question: engine.chat(direct.chat_messages(question)))
         return Asking(direct.plain_prompt, NEXT_QUESTION)
     if engine.chats and not trained:
         return Asking(
-            lambda question: engine.chat(program.chat_messages(question)),
-            repair=lambda question, failed, error: engine.chat(program.repair_messages(question, failed, error)),
+            lambda question: engine.chat(thought.chat_messages(question)),
+            repair=_repair_in_chat(engine, thought),
+            thought=thought,
         )
-    return Asking(program.student_prompt)
+    return Asking(thought.student_prompt, thought=thought)
 
 
 def draw_exemplars(examples: Iterable[Example], seed: int) -> tuple[Example, ...]:
@@ -66,6 +79,19 @@ def draw_exemplars(examples: Iterable[Example], seed: int) -> tuple[Example, ...
         drawn[example.source] += 1
     # The sort is stable: within a turn the drawing decides.
     return tuple(example for _, example in sorted(turns, key=lambda one: one[0])[:EXEMPLARS])
+
+
+def _repair_in_chat(engine: StudentEngine, thought: Thought) -> RepairForm | None:
+    """The chat in which an untrained chat model is asked to mend what failed."""
+    form = thought.repair_prompt
+    if form is None:
+        return None
+
+    def chat(question: str, failed: str, error: str) -> str:
+        told = thought.chat_messages(question)[0]
+        return engine.chat((told, Message("user", form(question, failed, error))))
+
+    return chat
 
 
 def _rank(example: Example, seed: int) -> str:

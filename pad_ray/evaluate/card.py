@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pad_ray.evaluate.folder import UNTRAINED, read_json, rounds
-from pad_ray.evaluate.sentences import base_model, gain_sentence, gains, teacher, watched_sentence
+from pad_ray.evaluate.sentences import (
+    base_model,
+    concluded,
+    gain_sentence,
+    gains,
+    teacher,
+    text,
+    texts,
+    watched_sentence,
+)
 from pad_ray.evaluate.story import Round, Story, read_story
 from pad_ray.evaluate.templating import template
 from pad_ray.records import Problem
@@ -92,13 +101,14 @@ def _front_matter(story: Story, storage: Storage) -> str:
     train = (recipe.get("problems") or {}).get("train") or []
     uris = [train] if isinstance(train, str) else train
     datasets = sorted({uri.removeprefix("hf://").partition("?")[0] for uri in uris if uri.startswith("hf://")})
+    is_program = recipe.get("thought", "program") == "program"
     fields = {
         "base_model": base_model(recipe),
         "license": "unknown" if licence == UNSTATED else licence.lower(),
         **({"datasets": datasets} if datasets else {}),
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
-        "tags": ["pad-ray", "program-aided-distillation", "reasoning", "math"],
+        "tags": ["pad-ray", "program-aided-distillation" if is_program else "distillation", "reasoning", "math"],
     }
     return f"---\n{yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)}---\n"
 
@@ -117,6 +127,11 @@ def _facts(story: Story, storage: Storage, round_: int) -> dict[str, Any]:
         "teacher": teacher(recipe),
         "round": round_,
         "thought": thought,
+        "text": text(recipe),
+        "texts": texts(recipe),
+        "concluded": concluded(recipe),
+        "about": THOUGHTS[thought].ABOUT,
+        "linewise": THOUGHTS[thought].LINEWISE,
         "recipe_hash": own.get("recipe_hash") or story.manifest.get("recipe_hash"),
         "ways": len({one.prompt for one in story.measured if one.round == UNTRAINED}),
         "gains": [(one.suite, gain_sentence(one)) for one in gains(story, round_)],

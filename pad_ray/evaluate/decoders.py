@@ -25,7 +25,7 @@ from pad_ray.evaluate.run import evaluate_all
 from pad_ray.flow.progress import Reporter
 from pad_ray.outcomes import Outcome
 from pad_ray.problems import take_in
-from pad_ray.recipe import Decode, Match, SandboxSettings
+from pad_ray.recipe import REPAIRS, Decode, Match, SandboxSettings
 from pad_ray.records import Problem
 from pad_ray.storage import Storage
 from pad_ray.students import local_student
@@ -41,16 +41,27 @@ Answers = Mapping[tuple[str, str, str], GradedAnswer]
 
 
 def decoder(spec: str) -> Decode:
-    """`vote:samples=8` as settings: a kind, then keys of the recipe's section `decode`. Raises UsageError."""
+    """`vote:samples=8` as settings: a kind, then keys of the recipe's section `decode`. Raises UsageError.
+
+    `repair` is a kind here as well: greedy with two repairs, or as many as are said.
+    """
     match = _SPEC.fullmatch(spec.strip())
     pairs = [pair.partition("=") for pair in (match[2] or "").split(",") if pair] if match else []
     if match is None or not all(sign for _, sign, _ in pairs):
         raise UsageError(f"--decoder: {spec!r} is not KIND or KIND:KEY=VALUE,KEY=VALUE, such as vote:samples=8.")
     try:
-        return Decode.model_validate({"kind": match[1], **{key: yaml.safe_load(value) for key, _, value in pairs}})
-    except (ValidationError, yaml.YAMLError) as error:
-        told = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "a value is no YAML"
-        raise UsageError(f"--decoder: {spec!r}: {told.removeprefix('Value error, ')}.") from None
+        said = {key: yaml.safe_load(value) for key, _, value in pairs}
+        given = {"kind": "greedy", "repairs": REPAIRS} if match[1] == "repair" else {"kind": match[1]}
+        return Decode.model_validate(given | said)
+    except yaml.YAMLError:
+        raise UsageError(f"--decoder: {spec!r}: a value is no YAML.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        told = f"{'.'.join(map(str, first['loc'])) or 'together'}: {first['msg'].removeprefix('Value error, ')}"
+        keys = ", ".join(key for key in Decode.model_fields if key != "kind")
+        raise UsageError(
+            f"--decoder: {spec!r}: {told}.", hint=f"Kinds: greedy, vote, beam, repair. Keys: {keys}."
+        ) from None
 
 
 def label(decode: Decode) -> str:

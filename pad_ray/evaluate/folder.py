@@ -14,6 +14,7 @@ from pad_ray.evaluate.metrics import GradedAnswer
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Prompt
 from pad_ray.storage import Storage, to_row
+from pad_ray.thoughts import THOUGHTS
 
 UNTRAINED = -1
 """The round of the student before any training."""
@@ -50,10 +51,11 @@ class Measurement:
     def asked(self) -> str:
         """What the student was asked for, in words."""
         exemplars = len(self.summary.get("exemplars", ()))
+        texts = THOUGHTS[self.summary.get("thought", "program")].NAMES[1]
         return {
             "direct": "answers directly",
-            "zero_shot": "writes programs",
-            "few_shot": f"programs after {exemplars or 'some'} example{'s' if exemplars != 1 else ''}",
+            "zero_shot": f"writes {texts}",
+            "few_shot": f"{texts} after {exemplars or 'some'} example{'s' if exemplars != 1 else ''}",
         }[self.prompt]
 
     @property

@@ -36,7 +36,9 @@ class EvaluateJob:
     sandbox: SandboxSettings
     """How programs are executed."""
     prompt: Prompt = "zero_shot"
-    """How the student is asked; a trained one for a program in the form it learned, which counts as zero_shot."""
+    """How the student is asked; a trained one in the form it learned, which counts as zero_shot."""
+    thought: str = "program"
+    """The form of reasoning that an untrained student is asked for; a trained one says itself which one it learned."""
     exemplars: tuple[Example, ...] = ()
     """Solved examples for few_shot."""
     init: Literal["pretrained", "random"] = "pretrained"

@@ -14,6 +14,7 @@ from math import ceil, floor, sqrt
 from typing import Any, Literal, TypeVar
 
 from pad_ray.outcomes import Outcome
+from pad_ray.thoughts import chain
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -149,6 +150,17 @@ def paired(before: Mapping[Key, bool], after: Mapping[Key, bool]) -> Paired:
         lost=lost,
         p_value=float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0,
     )
+
+
+def arithmetic_of(answers: Sequence[GradedAnswer]) -> dict[str, int]:
+    """How often a right answer that was only read may have been reached by a wrong path: `arithmetic` in summary.json.
+
+    Of the `right` answers, so many `calculate` something that could be calculated again, and so many of these are
+    `faulty`: a calculation in them comes to something else. Words are not checked, so it is a lower bound.
+    """
+    done = [chain.checked(answer.program) for answer in answers if answer.outcome is Outcome.CORRECT]
+    calculate = [one for one in done if one.claims]
+    return {"right": len(done), "calculate": len(calculate), "faulty": sum(bool(one.wrong) for one in calculate)}
 
 
 def summarise(answers: Sequence[GradedAnswer], *, seconds: float, **facts: Any) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from pad_ray.problems.decontamination import RUN
 from pad_ray.status import total_spend
 from pad_ray.students.wheel import WHEELS
 from pad_ray.teacher.money import spend_sentence
+from pad_ray.thoughts import THOUGHTS
 from pad_ray.thoughts.rewriting import augmented_sentence
 
 BARREN = 0.05
-"""A task whose programs are correct at most this often gives the student next to nothing."""
+"""A task whose texts are correct at most this often gives the student next to nothing."""
 
 
 def headline(story: Story) -> str:
@@ -26,7 +27,8 @@ def headline(story: Story) -> str:
     student = story.recipe.get("student") or {}
     weights = " with random weights" if student.get("init") == "random" else ""
     name = base_model(story.recipe).removeprefix("package://")
-    return f"The student {name}{weights} learns to reason by writing programs, from {teacher(story.recipe)}."
+    by = f"by writing {texts(story.recipe)}, from {teacher(story.recipe)}"
+    return f"The student {name}{weights} learns to reason {by}."
 
 
 def base_model(recipe: Mapping[str, Any]) -> str:
@@ -37,11 +39,28 @@ def base_model(recipe: Mapping[str, Any]) -> str:
     return Path(name).name if name.startswith(("/", ".", "~")) else name
 
 
+def text(recipe: Mapping[str, Any]) -> str:
+    """What one of those is called that a run teaches to write: a program, a chain…"""
+    return THOUGHTS[recipe.get("thought") or "program"].NAMES[0]
+
+
+def texts(recipe: Mapping[str, Any]) -> str:
+    """What several of them are called."""
+    return THOUGHTS[recipe.get("thought") or "program"].NAMES[1]
+
+
+def concluded(recipe: Mapping[str, Any]) -> str:
+    """What becomes of them: they are executed, read…"""
+    return THOUGHTS[recipe.get("thought") or "program"].CONCLUDED
+
+
 def teacher(recipe: Mapping[str, Any]) -> str:
-    """Who wrote the programs of round 0."""
+    """Who wrote the texts of round 0."""
     asked = recipe.get("teacher") or {}
     if asked.get("kind") == "student":
-        return "programs of its own that were correct"
+        return f"{texts(recipe)} of its own that were correct"
+    if asked.get("kind") == "worked":
+        return "the worked solutions of its problems"
     model = asked.get("model") or "a teacher without a name"
     return f"the recorded replies of {model}" if asked.get("kind") == "recorded" else model
 
@@ -105,13 +124,14 @@ def yield_sentences(story: Story) -> list[str]:
     for one in story.rounds:
         if one.asked:
             said.append(
-                f"Round {one.number}: the {one.author} wrote {one.asked:,} programs, "
-                f"{one.correct:,} of them correct ({percent(one.correct / one.asked)}){_became(one)}."
+                f"Round {one.number}: {_wrote(story, one)} {one.asked:,} {texts(story.recipe)}, "
+                f"{one.correct:,} of them correct ({percent(one.correct / one.asked)})"
+                f"{_became(one, text(story.recipe))}."
             )
     return said
 
 
-def barren_sentences(one: Round) -> list[str]:
+def barren_sentences(one: Round, text: str = "program") -> list[str]:
     """The tasks of a round that the student is not taught, and why."""
     asked = [source for source in one.sources if source.asked]
     if one.number:
@@ -128,7 +148,7 @@ def barren_sentences(one: Round) -> list[str]:
             left = f"; the filter leaves {nothing} of {_them(barren)}, so the teacher does not teach {_these(barren)}"
         said.append(f"{_names(barren)}: the teacher was {never} right ({counts}){left}.")
     if lost := [source for source in asked if source.kept == 0 and source not in barren]:
-        said.append(f"{_names(lost)}: no correct program was kept, so the student is not taught {_these(lost)}.")
+        said.append(f"{_names(lost)}: no correct {text} was kept, so the student is not taught {_these(lost)}.")
     return said
 
 
@@ -158,7 +178,12 @@ def overlap_sentence(story: Story) -> str:
     )
 
 
-def _became(one: Round) -> str:
+def _wrote(story: Story, one: Round) -> str:
+    worked = not one.number and (story.recipe.get("teacher") or {}).get("kind") == "worked"
+    return "the worked solutions gave" if worked else f"the {one.author} wrote"
+
+
+def _became(one: Round, text: str) -> str:
     if one.kept is None:
         return ""
     if one.number == 0:
@@ -168,7 +193,7 @@ def _became(one: Round) -> str:
         f", {one.injected:,} errors were injected ({counted(one.curation['by_operator'])})" if one.injected else ""
     )
     pairs = one.curation.get("pairs", {}).get("kept", 0)
-    paired = f", {pairs:,} made a pair with a right program" if pairs else ""
+    paired = f", {pairs:,} made a pair with a right {text}" if pairs else ""
     return f"; {new:,} became new examples, {one.repairs:,} failures became repairs{paired}{injected}"
 
 

@@ -25,6 +25,8 @@ from pad_ray.evaluate.sentences import (
     gain_sentence,
     gains,
     headline,
+    text,
+    texts,
 )
 from pad_ray.evaluate.story import Round, read_story
 from pad_ray.evaluate.wording import clipped, count, interval, p_value, percent, points, points_interval
@@ -57,7 +59,8 @@ def final_table(root: str | Path) -> Group:
     wide = max((len(source.source) for one in story.rounds for source in one.sources), default=0)
     for one in story.rounds:
         if one.asked:
-            parts += [Text(), _yields(one, wide), *(Text(said) for said in barren_sentences(one))]
+            parts += [Text(), _yields(one, texts(story.recipe), wide)]
+            parts += map(Text, barren_sentences(one, text(story.recipe)))
     spend = total_spend(stage["counts"] for stage in story.manifest["stages"])
     if spend["usd"] or spend["unsettled"]:
         parts += [Text(), Text(f"the teacher's replies: {spend_sentence(spend)}")]
@@ -109,10 +112,10 @@ def _students(suite: str, measured: Sequence[Measurement], wide: int) -> Table:
     return table
 
 
-def _yields(one: Round, wide: int) -> Table:
+def _yields(one: Round, what: str, wide: int) -> Table:
     table = Table(box=None, pad_edge=False)
     names = ("new", "repairs", *(["injected"] if one.injected else [])) if one.number else ("examples",)
-    table.add_column(f"round {one.number}: programs of the {one.author}", overflow="fold", min_width=wide)
+    table.add_column(f"round {one.number}: {what} of the {one.author}", overflow="fold", min_width=wide)
     for name, width in zip(("asked", "correct", "%", *names), (7, 7, 7, 8, 8, 8), strict=False):
         table.add_column(name, justify="right", no_wrap=True, min_width=width)
     for of in one.yields:

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-import ray
-
-from pad_ray.flow.journal import JournalReader, JournalWriter, decode
+from pad_ray.flow.journal import JournalReader, JournalWriter, decode, writer_name
 from pad_ray.flow.shard import Shard, ShardRows, judged, settled
 from pad_ray.grading.verdict import judge
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
-from pad_ray.records import Sample, Verdict
+from pad_ray.records import Problem, Sample, Verdict
 from pad_ray.sandbox import Execution, Sandbox
 from pad_ray.storage import Storage, local_copy
 from pad_ray.teacher.local import LocalTeacher
 from pad_ray.teacher.protocol import Teacher
 from pad_ray.teacher.recorded import RecordedTeacher
 from pad_ray.teacher.student import StudentTeacher
+from pad_ray.teacher.worked import WorkedTeacher
 from pad_ray.thoughts import THOUGHTS
 
 Row = dict[str, Any]
@@ -36,7 +36,7 @@ class Sampler:
     def __init__(self, root: str, round_: int, recipe: Recipe, student: str, threads: int) -> None:
         self._root, self._round = root, round_
         self._journals = _Journals(Storage(root), round_, "samples", Sample)
-        self._teacher = _teacher(round_, recipe, student, threads)
+        self._teacher = _teacher(root, round_, recipe, student, threads)
         self._work: ShardRows | None = None
 
     def __call__(self, item: dict[str, int]) -> list[Row]:
@@ -94,19 +94,19 @@ class Judge:
         runnable = [
             index for index, (_, sample, _) in enumerate(rows) if not sample.error and parsed[index].outcome is None
         ]
-        executions = self._box.run(
-            [parsed[index].program for index in runnable],
-            entry=[rows[index][1].entry or "solution" for index in runnable],
+        entries = [rows[index][1].entry or "solution" for index in runnable]
+        executions = self._thought.conclude(
+            partial(self._box.run, entry=entries), [parsed[index].program for index in runnable]
         )
         executed: dict[int, Execution] = dict(zip(runnable, executions, strict=True))
         for index, (shard, sample, gold) in enumerate(rows):
-            execution = executed.get(index)
+            execution, flaw = executed.get(index), parsed[index].outcome
             if sample.error:
                 outcome, value, detail = Outcome.TEACHER_ERROR, "", sample.error
-            elif execution is None:
-                outcome, value, detail = parsed[index].outcome, "", ""
+            elif flaw is not None:
+                outcome, value, detail = flaw, "", ""
             else:
-                outcome, value, detail = judge(execution, gold or None)  # only new problems have no answer yet
+                outcome, value, detail = judge(executed[index], gold or None)  # only new problems have no answer yet
             yield (
                 shard,
                 Verdict(
@@ -126,8 +126,7 @@ class _Journals:
     """This actor's journal, and what the other actors finished in the meantime."""
 
     def __init__(self, storage: Storage, round_: int, noun: str, kind: type[Any]) -> None:
-        actor = ray.get_runtime_context().get_actor_id() or "driver"
-        self.worker = f"{noun}-{actor[:12]}"
+        self.worker = writer_name(noun)
         self._storage, self._round, self._noun, self._kind = storage, round_, noun, kind
         self._writer = JournalWriter(storage, round_, noun, self.worker)
         self._shard = -1
@@ -149,9 +148,13 @@ class _Journals:
         return self._rows
 
 
-def _teacher(round_: int, recipe: Recipe, student: str, threads: int) -> Teacher:
+def _teacher(root: str, round_: int, recipe: Recipe, student: str, threads: int) -> Teacher:
     if round_ == 0 and recipe.teacher.kind == "recorded":
         return RecordedTeacher(recipe.teacher.paths)
+    if round_ == 0 and recipe.teacher.kind == "worked":
+        return WorkedTeacher(Storage(root).scan_rows("problems/train", Problem), recipe.thought, recipe.teacher)
     if round_ <= 0 and recipe.teacher.kind == "hf":
         return LocalTeacher(recipe.teacher.model, batch_size=recipe.decode.batch_size, threads=threads)
-    return StudentTeacher(str(local_copy(student)), batch_size=recipe.decode.batch_size, threads=threads)
+    return StudentTeacher(
+        str(local_copy(student)), recipe.thought, batch_size=recipe.decode.batch_size, threads=threads
+    )

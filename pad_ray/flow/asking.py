@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -21,7 +20,7 @@ import ray
 
 from pad_ray.errors import BudgetReached, TeacherError
 from pad_ray.flow.governing import LeasedAllowance
-from pad_ray.flow.journal import JournalReader, JournalWriter, Reservation
+from pad_ray.flow.journal import JournalReader, JournalWriter, Reservation, writer_name
 from pad_ray.flow.shard import Shard, ShardRows, carrying, settled, take_better
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_teacher import Asked, Teacher
@@ -47,9 +46,7 @@ class EndpointSampler:
     def __init__(self, root: str, round_: int, recipe: Recipe, governor: Any, to_judge: bool) -> None:
         """`governor` is the run's GovernorActor; without `to_judge` only counts are passed on, no rows."""
         self._root, self._round, self._recipe, self._governor, self._to_judge = root, round_, recipe, governor, to_judge
-        actor = ray.get_runtime_context().get_actor_id() or "driver"
-        # A restarted actor has its old id. In its old journal it would seem to settle the calls that died with it.
-        self._worker = f"samples-{actor[:12]}-{secrets.token_hex(2)}"
+        self._worker = writer_name("samples")
         self._journal = JournalWriter(Storage(root), round_, "samples", self._worker)
         self._shards: OrderedDict[int, _OpenShard] = OrderedDict()
         self._one_at_a_time = asyncio.Lock()

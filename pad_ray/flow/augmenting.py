@@ -41,7 +41,7 @@ def augment(run: Run, reporter: Reporter) -> None:
     with run.stage(0, "augment") as stage:
         stage.counts["augmented"], stage.new = _expand(run, shards(run, REWRITING))
     kept = sum(counts.get("kept", 0) for counts in stage.counts["augmented"].values())
-    reporter.say(f"  {kept:,} new problems, {run.recipe.augment.votes} programs each")
+    reporter.say(f"  {kept:,} new problems, {run.recipe.augment.votes} solutions each")
 
 
 class Cleaning:

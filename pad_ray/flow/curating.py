@@ -26,6 +26,7 @@ from pad_ray.refine.on_policy import repairs
 from pad_ray.run import Run
 from pad_ray.sandbox import Sandbox
 from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts.protocol import Thought
 from pad_ray.thoughts.rewriting import made_by
 
 
@@ -60,15 +61,17 @@ def curate(run: Run, round_: int, reporter: Reporter) -> None:
         run.storage.write(f"round-{round_}/examples/summary.json", json.dumps(summary, indent=1).encode())
         stage.counts, stage.new = {**summary, "new_examples": _new_examples(summary["by_source"])}, summary["kept"]
         if round_ == 0 and not summary["kept"]:
+            thought = THOUGHTS[run.recipe.thought]
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary["dropped"].items()))
             raise TrainError(
-                f"no teacher program was verified, so there is nothing to train on ({reasons}).",
+                f"no {thought.NAMES[0]} of the teacher was verified, so there is nothing to train on ({reasons}).",
                 hint=f"Look at some replies: pad-ray show {run.storage} SAMPLE_ID.",
             )
 
 
 def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Example], Counter[str]]:
     """The examples of one shard before balancing, and what was dropped by reason."""
+    thought = THOUGHTS[recipe.thought]
     problems, samples, verdicts = shard.problems(), shard.samples(), shard.verdicts()
     earlier = _earlier(shard)
     known = dict[str, list[str]]()
@@ -83,22 +86,23 @@ def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Examp
         if request.sample_id in verdicts
     ]
     failures: list[tuple[Problem, Verdict]] = []
-    if shard.round and recipe.refine.repairs:
+    if shard.round and recipe.refine.repairs and thought.repair_prompt:
         # A failure is not lost yet: it may become a repair.
         failures = [(problem, verdict) for problem, verdict, _ in judged if verdict.outcome is not Outcome.CORRECT]
         judged = [row for row in judged if row[1].outcome is Outcome.CORRECT]
-    found = candidates(judged, known, recipe.curate.max_chars, dropped)
-    successes = capped(_still_correct(found, box, dropped), recipe.curate.max_per_problem, dropped)
+    found = candidates(thought, judged, known, recipe.curate.max_chars, dropped)
+    successes = capped(_still_correct(thought, found, box, dropped), recipe.curate.max_per_problem, dropped)
     if shard.round and not recipe.refine.successes:
         dropped["successes_not_wanted"], successes = len(successes), []
-    thought = THOUGHTS[recipe.thought]
     examples = [
         Example(
-            example_id=candidate.sample_id,
-            task="solve",
+            example_id=candidate.sample_id
+            if lesson.task == "solve"
+            else f"{candidate.sample_id}!{lesson.task}{number}",
+            task=lesson.task,
             thought=recipe.thought,
-            prompt=thought.student_prompt(candidate.problem.question),
-            completion=candidate.program,
+            prompt=lesson.prompt,
+            completion=lesson.completion,
             problem_id=candidate.problem.problem_id,
             origin="student" if shard.round else "teacher",
             round=shard.round,
@@ -106,6 +110,7 @@ def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Examp
             facts=candidate.problem.facts,
         )
         for candidate in successes
+        for number, lesson in enumerate(thought.lessons(candidate.problem.question, candidate.program))
     ]
     for candidate in successes:
         known.setdefault(candidate.problem.problem_id, []).append(candidate.program)
@@ -163,10 +168,10 @@ def _is_repair(example: Example) -> bool:
     return example.task == "repair" and example.origin != "injected"
 
 
-def _still_correct(found: list[Candidate], box: Sandbox, dropped: Counter[str]) -> list[Candidate]:
-    """Execute the rewritten programs: only what is correct in the form that will be taught may be taught."""
+def _still_correct(thought: Thought, found: list[Candidate], box: Sandbox, dropped: Counter[str]) -> list[Candidate]:
+    """Judge the rewritten texts: only what is correct in the form that will be taught may be taught."""
     kept: list[Candidate] = []
-    executions = box.run([candidate.program for candidate in found])
+    executions = thought.conclude(box.run, [candidate.program for candidate in found])
     for candidate, execution in zip(found, executions, strict=True):
         if judge(execution, candidate.problem.answer)[0] is Outcome.CORRECT:
             kept.append(candidate)

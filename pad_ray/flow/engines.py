@@ -15,7 +15,7 @@ from typing import Any
 import ray
 
 from pad_ray.flow.graph import SLICE, slices
-from pad_ray.flow.journal import JournalWriter, decode, encode, round_folder
+from pad_ray.flow.journal import JournalWriter, decode, encode, round_folder, writer_name
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.shard import Shard, carrying, settled
 from pad_ray.recipe_teacher import Teacher
@@ -68,7 +68,7 @@ class Keeper:
 
     def __init__(self, root: str, round_: int) -> None:
         self._root, self._round = root, round_
-        self._worker = f"samples-{(ray.get_runtime_context().get_actor_id() or 'driver')[:12]}"
+        self._worker = writer_name("samples")
         self._journal = JournalWriter(Storage(root), round_, "samples", self._worker)
 
     def __call__(self, batch: Any) -> dict[str, list[str]]:

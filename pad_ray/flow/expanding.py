@@ -13,11 +13,12 @@ from pad_ray.errors import RecipeError
 from pad_ray.flow.students import student_of
 from pad_ray.problems.decontamination import RUN, EvaluationRuns, Sharing, normal
 from pad_ray.recipe import Recipe
-from pad_ray.recipe_teacher import Asked, Teacher
+from pad_ray.recipe_teacher import UNTOLD, Asked
 from pad_ray.records import Message, Problem, Request, sample_id
 from pad_ray.run import Run
 from pad_ray.storage import resolve_uri
 from pad_ray.teacher.recorded import RecordedTeacher
+from pad_ray.teacher.worked import solution
 from pad_ray.thoughts import THOUGHTS
 from pad_ray.thoughts.exemplars import Exemplar, contexts_of, packaged_exemplars, read_exemplars
 from pad_ray.thoughts.rewriting import REWRITE, new_id, rewriting_messages
@@ -35,10 +36,12 @@ class TeacherRequests:
                 hint="Use another teacher, or student.init: pretrained.",
             )
         self._recipe, self._teacher, self._recording = recipe, teacher, recording
-        self._members, self._contexts = teacher.members, contexts(teacher)
+        self._members, self._contexts = teacher.members, contexts(recipe)
 
     def count(self, problem: Problem) -> int:
         """How many samples a problem gets, at first where `until_correct` may add more."""
+        if self._teacher.kind == "worked":
+            return int(not self.reason(problem))
         if self._teacher.samples != "all":
             return self._teacher.samples
         if self._recording is None:
@@ -46,6 +49,12 @@ class TeacherRequests:
                 f"teacher.samples: 'all' has no meaning for the kind {self._teacher.kind}; give a number."
             )
         return self._recording.recorded(problem.problem_id)
+
+    def reason(self, problem: Problem) -> str:
+        """Why a problem gets no sample, or empty."""
+        if self._teacher.kind == "worked":
+            return solution(problem, self._recipe.thought, self._teacher).reason
+        return "" if self.count(problem) else "not_recorded"
 
     def requests(self, problem: Problem, ks: Iterable[int]) -> list[Request]:
         """The requests of a problem with these numbers."""
@@ -70,8 +79,8 @@ class TeacherRequests:
         thought = THOUGHTS[self._recipe.thought]
         if self._teacher.kind == "student":
             return (Message("user", thought.student_prompt(problem.question)),)
-        if self._recording is not None:
-            return (Message("user", problem.question),)  # what else the recorded teacher was told is not known
+        if self._teacher.kind in UNTOLD:
+            return (Message("user", problem.question),)  # what else a recorded teacher was told is not known
         return thought.teacher_messages(problem.question, context)
 
 
@@ -123,17 +132,19 @@ class StudentRequests:
         ]
 
 
-def contexts(teacher: Teacher) -> list[tuple[Exemplar, ...]]:
+def contexts(recipe: Recipe) -> list[tuple[Exemplar, ...]]:
     """The exemplar contexts of a teacher that is told what to do; none where it gets the one short exemplar."""
-    if teacher.contexts is None or teacher.kind in ("recorded", "student"):
+    teacher, thought = recipe.teacher, recipe.thought
+    if teacher.contexts is None or teacher.kind in UNTOLD:
         return []
-    own = read_exemplars(resolve_uri(teacher.exemplars)) if teacher.exemplars else packaged_exemplars()
+    path, unfit = teacher.exemplars, THOUGHTS[thought].unfit
+    own = read_exemplars(resolve_uri(path), thought, unfit) if path else packaged_exemplars(thought)
     return contexts_of(own, teacher.contexts)
 
 
-def check_exemplars(teacher: Teacher, held_out: Iterable[Problem]) -> None:
+def check_exemplars(recipe: Recipe, held_out: Iterable[Problem]) -> None:
     """Raises RecipeError if an exemplar gives an evaluation question away."""
-    shown = {one.question: None for context in contexts(teacher) for one in context}
+    shown = {one.question: None for context in contexts(recipe) for one in context}
     held_out = list(held_out) if shown else []
     runs, questions = EvaluationRuns(held_out), {normal(one.question) for one in held_out}
     for question in shown:

@@ -19,6 +19,7 @@ from pad_ray.flow.counting import counted
 from pad_ray.flow.placement import Cluster, here
 from pad_ray.flow.shard import Shard, ShardRows
 from pad_ray.recipe import Recipe
+from pad_ray.recipe_teacher import READ
 from pad_ray.records import Verdict
 from pad_ray.storage import resolve_uri
 
@@ -76,7 +77,7 @@ def stream(
             **cluster.place("teacher"),
         )
     elif sample:
-        heavy = round_ or recipe.teacher.kind != "recorded"
+        heavy = round_ or recipe.teacher.kind not in READ
         gpus = _gpu_share(cluster, recipe.teacher.workers) if heavy else 0
         rows = rows.flat_map(
             Sampler,

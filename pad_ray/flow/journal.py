@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -22,6 +24,8 @@ from pad_ray.storage import Storage, from_row, to_row
 REWRITING = -2
 """The round, so to speak, in which the teacher rewrites problems, before it is asked about any."""
 FSYNC_S = 2.0
+OPEN_FILES = 64
+"""Journals that one actor holds open: one that judges comes to every shard of a run, and a process may open so many."""
 _RESERVED = b'{"reserved":'
 """How a reservation begins."""
 
@@ -71,30 +75,48 @@ def journal_folder(round_: int, noun: str, shard: int) -> str:
     return f"{round_folder(round_)}/{noun}/journal/{shard_name(shard)}"
 
 
+def writer_name(noun: str) -> str:
+    """What this process calls its journals; an actor that is started again, perhaps elsewhere, gets another name.
+
+    Under the old one it would write over its journal in a bucket, and seem to settle the calls that died with it.
+    """
+    import ray
+
+    actor = ray.get_runtime_context().get_actor_id() or "driver"
+    return f"{noun}-{actor[:12]}-{secrets.token_hex(2)}"
+
+
 class JournalWriter:
     """The journals that one actor writes."""
 
     def __init__(self, storage: Storage, round_: int, noun: str, worker: str) -> None:
         self._storage, self._round, self._noun, self._worker = storage, round_, noun, worker
-        self._files: dict[int, int] = {}
+        self._files: OrderedDict[int, int] = OrderedDict()
         self._unsynced: set[int] = set()
         self._synced = time.monotonic()
         self._uploads = Uploads(storage) if storage.remote else None
 
     def append(self, shard: int, record: Any) -> None:
         """Write one row or reservation. When this returns it survives SIGKILL, some seconds later the loss of power."""
-        first = shard not in self._files
         name = f"{journal_folder(self._round, self._noun, shard)}/{self._worker}.jsonl"
-        if first:
-            path = self._storage.path(name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._files[shard] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        _write_all(self._files[shard], f"{encode(record)}\n".encode())
-        self._unsynced.add(self._files[shard])
-        if first and self._uploads:
+        file = self._open(shard, name)
+        _write_all(file, f"{encode(record)}\n".encode())
+        self._unsynced.add(file)
+        if self._uploads and name not in self._uploads:
             self._uploads.add(name)
         if time.monotonic() - self._synced > FSYNC_S:
             self.sync()
+
+    def _open(self, shard: int, name: str) -> int:
+        if shard not in self._files:
+            path = self._storage.path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._files[shard] = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            if len(self._files) > OPEN_FILES:
+                self.sync()
+                os.close(self._files.popitem(last=False)[1])
+        self._files.move_to_end(shard)
+        return self._files[shard]
 
     def flush(self) -> None:
         """Bring everything written so far to where other machines see it. Raises StorageError."""

@@ -93,6 +93,14 @@ def here() -> Cluster:
     return Cluster(tuple(node["Resources"] for node in nodes if node["Alive"]))
 
 
+def on_this_node() -> dict[str, Any]:
+    """What an actor asks that is lost only together with this process: options of Ray."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return {"scheduling_strategy": NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)}
+
+
 def _resource(role: Role | None) -> str:
     return f"pad_ray_{role}"
 

@@ -51,7 +51,8 @@ def plan(run: Run, round_: int) -> None:
         cut = run.storage.names("problems/train", ".parquet")
         run.storage.delete(f"{round_folder(round_)}/requests")
         left = _refine_limit(run) if round_ else None
-        unasked, looks, later = 0, defaultdict[str, Outlook](Outlook), defaultdict[str, Outlook](Outlook)
+        unasked = Counter[str]()
+        looks, later = defaultdict[str, Outlook](Outlook), defaultdict[str, Outlook](Outlook)
         for number, name in enumerate(cut):
             # New problems that nothing was agreed on have no answer.
             rows = [problem for problem in run.storage.read_rows(name, Problem) if problem.answer]
@@ -65,7 +66,8 @@ def plan(run: Run, round_: int) -> None:
             for problem in rows:
                 wanted = asking.count(problem)
                 requests += asking.requests(problem, range(wanted))
-                unasked += not wanted
+                if not wanted and isinstance(asking, TeacherRequests):
+                    unasked[asking.reason(problem)] += 1
                 if most := run.recipe.teacher.until_correct if round_ == 0 else None:
                     for request in asking.requests(problem, range(wanted, most)):
                         later[request.model] = later[request.model].plus(outlook(request))
@@ -74,9 +76,11 @@ def plan(run: Run, round_: int) -> None:
             stage.new += run.storage.write_rows(
                 Shard(str(run.storage), round_, number).file("requests"), Request, requests
             )
-        if recording and stage.new == 0:  # any other teacher is asked about every problem
-            raise _no_replies(run, recording)
-        stage.counts["unasked"] = unasked
+        if stage.new == 0 and (recording or unasked):  # a teacher that can be asked is asked about every problem
+            raise _no_replies(run, recording) if recording else _no_solutions(run, unasked)
+        stage.counts["unasked"] = unasked.total()
+        if unasked and not recording:
+            stage.counts["unasked_by_reason"] = dict(unasked)
         rewriting = _plan_rewriting(run, cut) if round_ == 0 and run.recipe.augment.kinds else {}
         for key, said in {"outlook": looks, "outlook_later": later, "outlook_augment": rewriting}.items():
             stage.counts[key] = {model: look._asdict() for model, look in said.items()}
@@ -148,7 +152,7 @@ def _plan_problems(run: Run) -> dict[str, Any]:
     held_out = [problem for suite in (*suites.values(), *probes.values()) for problem in suite.problems]
     if recipe.augment.kinds:
         run.storage.write_rows(HELD_OUT, Problem, held_out)
-    check_exemplars(recipe.teacher, held_out)
+    check_exemplars(recipe, held_out)
     train = _read("problems.train", recipe.problems.train, "train", recipe.problems.limit, held_out)
     _check_probes(probes, train)
     run.storage.delete("problems/train")
@@ -223,7 +227,11 @@ def sentences(run: Run) -> list[str]:
             f"{counts['overlap']:,} of them share {RUN} words in a row with an evaluation question of the same gym task"
             " and stay: its templates repeat by design, with new numbers"
         )
-    if counts["unasked"]:
+    if unworked := counts.get("unasked_by_reason"):
+        said.append(
+            f"{counts['unasked']:,} training problems have no worked solution in the wanted form ({_spoken(unworked)})"
+        )
+    elif counts["unasked"]:
         said.append(f"{counts['unasked']:,} training problems have no recorded reply")
     if counts.get("unmatched_replies"):
         said.append(
@@ -250,6 +258,19 @@ def _no_replies(run: Run, recording: RecordedTeacher) -> RecipeError:
         f" {recording.problem_ids[0]!r} and the like, problems.train asks {asked!r} and the like.",
         hint="Ids must be the same in both: use the problems that were recorded (for gym:// the same task and seed).",
     )
+
+
+def _no_solutions(run: Run, unworked: Mapping[str, int]) -> RecipeError:
+    return RecipeError(
+        f"none of the training problems has a worked solution that can be written with thought: {run.recipe.thought}"
+        f" ({_spoken(unworked)}).",
+        hint="teacher.kind worked needs problems with calculator marks in their solutions, as those of GSM8K have them;"
+        " for other problems use another kind.",
+    )
+
+
+def _spoken(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in sorted(reasons.items()))
 
 
 def _recording(recipe: Recipe) -> RecordedTeacher | None:

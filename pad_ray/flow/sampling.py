@@ -108,7 +108,7 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
                     wave = plan_wave(cut, run.recipe)
                     at_work, starts = [shard for shard in cut if shard.number in wave.starts], wave.starts
                     if at_work:
-                        reporter.say(f"  {wave.problems:,} problems without a correct program are asked again")
+                        reporter.say(f"  {wave.problems:,} problems without a correct reply are asked again")
                     if at_work and governor:
                         ray.get(governor.start_over.remote(_committed(elsewhere, after)))
             if judge and round_ == 0 and not stop and run.recipe.augment.kinds:

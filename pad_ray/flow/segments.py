@@ -34,6 +34,9 @@ class Uploads:
         self._lock = threading.Lock()
         threading.Thread(target=self._by_timer, name="journals", daemon=True).start()
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._done
+
     def add(self, name: str) -> None:
         """A journal has its first line, with which it is known in the bucket at once."""
         with self._lock:

@@ -98,7 +98,7 @@ class Shard:
 
     def compact(self, noun: str, kind: type[Row], rows: Mapping[str, Row]) -> None:
         """Write the rows as the noun's parquet file, in the order of the plan, and remove the journals."""
-        order = [request.sample_id for request in self.requests()]
+        order: list[str] = self.storage.column(self.file("requests"), "sample_id")
         self.storage.write_rows(self.file(noun), kind, [rows[id_] for id_ in order if id_ in rows])
         self.storage.delete(journal_folder(self.round, noun, self.number))
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from pad_ray.errors import RecipeError
-from pad_ray.flow.placement import here
+from pad_ray.flow.placement import on_this_node
 from pad_ray.recipe import Recipe
-from pad_ray.recipe_teacher import PAID
+from pad_ray.recipe_teacher import PAID, UNTOLD
 from pad_ray.run import Run
 from pad_ray.teacher.governor import Limits, Spend, Stop
 from pad_ray.teacher.money import COMPLETION_SHARE, Outlook, dollars, price_of
@@ -29,7 +29,7 @@ def cost_sentences(recipe: Recipe, counts: dict[str, Any]) -> list[str]:
     `counts` are those of the stage `plan`.
     """
     teacher = recipe.teacher
-    if teacher.kind in ("recorded", "student"):
+    if teacher.kind in UNTOLD:
         return []
     prices = {one.model: price_of(one.price) for one in teacher.members}
     looks, later, made = (_looks(counts, key) for key in OUTLOOKS)
@@ -41,10 +41,10 @@ def cost_sentences(recipe: Recipe, counts: dict[str, Any]) -> list[str]:
     again, new = _total([later]), _total([made])
     more: list[str] = []
     if again.requests:
-        more.append(f"problems without a correct program are asked again, up to {again.requests:,} requests more")
+        more.append(f"problems without a correct reply are asked again, up to {again.requests:,} requests more")
     if new.requests:
         tokens = f"about {new.prompt_tokens:,.0f} prompt and {new.completion_tokens:,.0f} completion tokens"
-        more.append(f"new problems and their programs take up to {new.requests:,} requests more, {tokens}")
+        more.append(f"new problems and their solutions take up to {new.requests:,} requests more, {tokens}")
     if teacher.kind not in PAID:
         return [f"{said}, on machines of your own", *more]
     if unknown := [model for model, price in prices.items() if not price.known]:
@@ -95,7 +95,7 @@ def start_governor(run: Run, committed_usd: float) -> Any:
             hint="Raise it to what the provider grants, or lower teacher.max_tokens.",
         )
     limits = Limits(teacher.concurrency, teacher.budget_usd, teacher.requests_per_minute, teacher.tokens_per_minute)
-    governor: Any = GovernorActor.options(**here().place("teacher")).remote(limits, committed_usd)  # pyright: ignore
+    governor: Any = GovernorActor.options(**on_this_node()).remote(limits, committed_usd)  # pyright: ignore
     ray.get(governor.keep_key.remote(os.environ.get("OPENAI_API_KEY", "")))
     return governor
 

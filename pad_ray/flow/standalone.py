@@ -13,13 +13,10 @@ from pad_ray.evaluate.job import EvaluateJob, finished
 from pad_ray.evaluate.run import evaluate
 from pad_ray.flow.progress import Reporter
 from pad_ray.problems import take_in
-from pad_ray.recipe import Decode, EngineName, Evaluate, SandboxSettings
+from pad_ray.recipe import REPAIRS, Decode, EngineName, Evaluate, SandboxSettings
 from pad_ray.records import Problem
 from pad_ray.storage import Storage
 from pad_ray.students import local_student
-
-REPAIRS = 2
-"""Turns of `--decode repair`; the recipe's decode.repairs takes any number."""
 
 
 def decoding(decode: str, samples: int) -> Decode:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from pad_ray.curate.select import mix
 from pad_ray.errors import NothingToTrainOn
 from pad_ray.flow.attempts import attempts_of
 from pad_ray.flow.calibrate import calibrate
+from pad_ray.flow.mixing import Mixture, seed_of, write_mixture
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.students import distilled_teacher, student_of, teaching_student
 from pad_ray.manifest import Stage
 from pad_ray.recipe_refine import Preference
-from pad_ray.records import Attempt, Checkpoint, Example, Pair
+from pad_ray.records import Attempt, Checkpoint, Pair
 from pad_ray.run import Run
 from pad_ray.status import validation_words
 from pad_ray.storage import Storage, from_row
@@ -32,26 +31,25 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
     calibrate(run, reporter)
     recipe = run.recipe
     with run.stage(round_, "train") as stage:
-        mixture, pairs = mixture_of(run, round_), pairs_of(run, round_)
-        if not mixture and not pairs:
+        job = _job(run, round_)
+        mixture, pairs = write_mixture(run, round_, job.mixture), pairs_of(run, round_)
+        if not mixture.examples and not pairs:
             # Only possible after round 0: the student made nothing new.
             stage.counts = _unchanged(run, round_, reporter)
             return
-        job = _job(run, round_)
         summary: dict[str, Any] = {}
         if pairs and (preference := recipe.refine.preference):
-            preferring = _preference_job(job, preference, last=not mixture)
+            preferring = _preference_job(job, preference, last=not mixture.examples)
             _write_once(run.storage, preferring.mixture, Pair, pairs)
             if summary := _run(run, preferring, stage, reporter, f"round {round_}: prefer"):
                 stage.counts["preference"] = {"pairs": summary["pairs"], "checkpoint": _checkpoint(summary)}
                 job = replace(job, model=run.storage.uri(preferring.student), parent=preferring.student)
-        if mixture:
-            _write_once(run.storage, job.mixture, Example, mixture)
-            if attempts := attempts_of(run, round_, len(mixture)):
+        if mixture.examples:
+            if attempts := attempts_of(run, round_, mixture.examples):
                 job = replace(job, attempts=f"{job.checkpoint}/attempts.parquet")
                 _write_once(run.storage, job.attempts, Attempt, attempts)
             learned = _run(run, job, stage, reporter, f"round {round_}: train")
-            mixture = mixture if learned else []
+            mixture = mixture if learned else Mixture()
             summary = learned or summary
             if learned and attempts:
                 stage.counts["attempts"] = len(attempts)
@@ -65,9 +63,7 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
         stage.counts = {
             **stage.counts,
             "checkpoint": _checkpoint(summary),
-            "examples": len(mixture),
-            "by_task": dict(Counter(example.task for example in mixture)),
-            "by_origin": dict(Counter(example.origin for example in mixture)),
+            **asdict(mixture),
         }
         if validation := summary.get("validation"):
             stage.counts["validation"] = validation
@@ -96,7 +92,7 @@ def _job(run: Run, round_: int) -> TrainJob:
         tokens=None if steps else limit_of(run, round_),
         steps=steps,
         lr=(recipe.refine.lr or recipe.train.lr) if round_ else recipe.train.lr,
-        seed=_seed(run, round_),
+        seed=seed_of(recipe, round_),
         card={
             "format_version": 1,
             "thought": recipe.thought,
@@ -183,21 +179,3 @@ def limit_of(run: Run, round_: int) -> int | None:
     if sizes := run.sizes:
         limits.append(sizes.refine_tokens if round_ else sizes.train_tokens)
     return min((limit for limit in limits if limit is not None), default=None)
-
-
-def mixture_of(run: Run, round_: int) -> list[Example]:
-    """What a round trains on: its own examples and, after round 0, a replay of earlier ones, or only earlier ones."""
-    new = list(run.storage.scan_rows(f"round-{round_}/examples", Example))
-    if round_ == 0:
-        return new
-    earlier = [
-        example for before in range(round_) for example in run.storage.scan_rows(f"round-{before}/examples", Example)
-    ]
-    refine, seed = run.recipe.refine, _seed(run, round_)
-    if not refine.fresh:
-        return mix(earlier, [], 0, seed, refine.repair_ratio)
-    return mix(new, earlier, refine.replay, seed, refine.repair_ratio)
-
-
-def _seed(run: Run, round_: int) -> int:
-    return run.recipe.seed + round_ + (run.recipe.refine.seed if round_ else 0)

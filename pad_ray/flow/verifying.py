@@ -66,11 +66,16 @@ def _train_here(
     from pad_ray.train.verifier import judged_programs, save, train_head
 
     folder = local_copy(student)
+    if not (thought := student_thought(folder)).LINEWISE:
+        raise StudentError(
+            f"--student: it writes {thought.NAMES[1]}, and a verifier judges programs line by line, for beams.",
+            hint="Train one for a student that writes programs.",
+        )
     engine = load_engine(folder, batch_size=32 * sampling.samples, threads=os.cpu_count())
     settings = SandboxSettings()
     programs = []
     with Sandbox(level=settings.level, timeout_s=settings.timeout_s, confirm=True) as box:
-        for number, some in enumerate(judged_programs(engine, box.run, student_thought(folder), problems, sampling)):
+        for number, some in enumerate(judged_programs(engine, box.run, thought, problems, sampling)):
             programs += some
             yield min(len(problems), 32 * (number + 1)), {}
     card = save(train_head(engine, programs), Storage(student), {**about, "samples": sampling.samples})

@@ -31,6 +31,8 @@ _LEADING = re.compile(r"(?P<number>\S{1,40})\s+[^\W\d_]", re.ASCII)
 _NOT_A_DIGIT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉]")
 """5² is not 52: what compatibility normalisation would turn into plain digits."""
 _MIXED = re.compile(r"(?<=\d)[¼½¾⅐-⅞↉]", re.ASCII)
+_CHOICE = re.compile(r"\(([a-z])\)", re.ASCII)
+"""A choice of several, as in (B), which is also written B."""
 _TRUE, _FALSE = frozenset({"true", "yes"}), frozenset({"false", "no"})
 _NOT_FINITE = frozenset({"inf", "infinity", "nan"})
 
@@ -55,7 +57,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Words: case, width, spaces, quotes and a final full stop do not count."""
+    """Words: case, width, spaces, quotes, a final full stop and the brackets of a choice do not count."""
 
     value: str
     """The normalised words."""
@@ -108,6 +110,8 @@ def _single(text: str) -> Value:
         return number
     words = " ".join(text.casefold().split())
     words = words.strip("\"'`").rstrip(".!").strip() or words  # punctuation alone stays what it is
+    if choice := _CHOICE.fullmatch(words):
+        words = choice[1]
     if words.lstrip("+-") in _NOT_FINITE:
         return Unreadable("not finite")
     if words in _TRUE or words in _FALSE:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from enum import Enum, auto
 
+from pad_ray.problems.templates import TEMPLATES
 from pad_ray.records import Problem
 
 RUN = 13
@@ -25,7 +26,7 @@ class Sharing(Enum):
     NOTHING = auto()
     """No run of words."""
     TEMPLATE = auto()
-    """Runs of words, but only with problems of the same gym task, whose templates repeat by design."""
+    """Runs of words, but only with problems of the same task, whose templates repeat by design."""
     TEXT = auto()
     """A run of words with a problem that comes from elsewhere."""
 
@@ -34,13 +35,13 @@ class EvaluationRuns:
     """The runs of words of the evaluation problems, kept as hashes."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self._runs = defaultdict[str, set[int]](set)  # by gym task; under "" those of no task
+        self._runs = defaultdict[str, set[int]](set)  # by templated task; under "" those of none
         for problem in problems:
-            self._runs[gym_task(problem)].update(runs(problem.question))
+            self._runs[templated_task(problem)].update(runs(problem.question))
 
     def sharing(self, problem: Problem) -> Sharing:
         """What a training problem shares with them."""
-        mine, task = runs(problem.question), gym_task(problem)
+        mine, task = runs(problem.question), templated_task(problem)
         tasks = {theirs for theirs, held in self._runs.items() if not held.isdisjoint(mine)}
         if tasks - {task} or "" in tasks:
             return Sharing.TEXT
@@ -58,7 +59,10 @@ def runs(question: str) -> set[int]:
     return {hash(tuple(words[start : start + RUN])) for start in range(len(words) - RUN + 1)}
 
 
-def gym_task(problem: Problem) -> str:
-    """The gym task that made a problem, told from its id (task/seed/index); empty for any other problem."""
+def templated_task(problem: Problem) -> str:
+    """The task whose template made a problem: a gym task, told from the id (task/seed/index), or one whose questions
+    are all made of one template, whoever made them. Empty for any other problem."""
+    if problem.source in TEMPLATES:
+        return problem.source
     made = re.fullmatch(re.escape(problem.source) + r"/-?\d+/\d+", problem.problem_id)
     return problem.source if made and problem.source else ""

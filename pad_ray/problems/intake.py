@@ -37,7 +37,7 @@ class Intake:
     dropped: Counter[str] = field(default_factory=Counter[str])
     """Rows left out, by reason: the keys of REASONS."""
     overlap: int = 0
-    """How many of the problems share 13 words in a row with an evaluation problem of the same gym task: kept, because
+    """How many of the problems share 13 words in a row with an evaluation problem of the same task: kept, because
     its templates repeat by design, but worth knowing."""
 
 
@@ -49,7 +49,7 @@ def take_in(
     exclude: Iterable[Problem] = (),
 ) -> Intake:
     """Read, check and count the problems of a split; those that the evaluation problems in `exclude` give away are left
-    out: the same question, or 13 words in a row of one (but for problems of the same gym task).
+    out: the same question, or 13 words in a row of one (but for problems of the same templated task).
 
     Raises ProblemError (with file and line) for unreadable rows, for one id with two different questions, and when
     nothing is left.

@@ -5,6 +5,7 @@ data/train.parquet                           the same keys as columns
 s3://bucket/train.jsonl                      either of them in a bucket
 gym://lcm?size=500&seed=7                    problems made on the spot (`gym`)
 hf://openai/gsm8k?config=main&split=train    a dataset of the Hugging Face hub (`hub`)
+task://svamp?path=data/svamp.jsonl           a public set in the form in which it is handed around (`tasks`)
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from pad_ray.errors import ProblemError
 from pad_ray.jsonl import json_lines
 from pad_ray.problems.gym import gym_rows
 from pad_ray.problems.hub import hub_rows
+from pad_ray.problems.tasks import task_rows
 from pad_ray.storage import local_copy
 
-_FORMS = "a .jsonl or .parquet file (also at s3://), gym://TASK, or hf://OWNER/NAME?split=train"
+_FORMS = "a .jsonl or .parquet file (also at s3://), gym://TASK, hf://OWNER/NAME?split=train, or task://NAME?path=FILE"
 
 
 def rows(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -36,6 +38,8 @@ def rows(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
         return gym_rows(uri)
     if scheme == "hf":
         return hub_rows(uri)
+    if scheme == "task":
+        return task_rows(uri, rows)
     raise ProblemError(f"{uri!r} has an unknown scheme {scheme!r}.", hint=f"Problems come from {_FORMS}.")
 
 

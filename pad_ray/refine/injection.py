@@ -20,8 +20,8 @@ from pad_ray.records import Example, Problem
 from pad_ray.refine.token_edits import with_losses
 from pad_ray.refine.tree_edits import with_edits
 from pad_ray.sandbox.execution import Execution
-from pad_ray.thoughts import THOUGHTS
 from pad_ray.thoughts.feedback import FEEDBACK
+from pad_ray.thoughts.program import repair_prompt
 
 TWICE = 0.2
 """Share of the programs that are broken in two places, by one operator, so that the message to expect stays one."""
@@ -112,7 +112,7 @@ def injected(
             dropped["mutant_failed_otherwise"] += 1
         else:
             error = FEEDBACK[outcome].format(detail=detail)
-            prompt = THOUGHTS[of.thought].repair_prompt(problem.question, mutant.program, error)
+            prompt = repair_prompt(problem.question, mutant.program, error)
             if prompt in seen:
                 dropped["duplicate_mutant"] += 1
                 continue

@@ -25,15 +25,19 @@ def repairs(
     max_chars: int,
     dropped: Counter[str],
 ) -> list[Example]:
-    """Repair examples from failures whose problem has a verified program; the others are counted in `dropped`."""
+    """Repair examples from failures whose problem has a verified program; the others are counted in `dropped`.
+
+    A thought without a form of repair gives none.
+    """
+    form = THOUGHTS[thought].repair_prompt
+    if form is None:
+        return []
     return [
         Example(
             example_id=f"{verdict.sample_id}!repair",
             task="repair",
             thought=thought,
-            prompt=THOUGHTS[thought].repair_prompt(
-                problem.question, verdict.program, FEEDBACK[verdict.outcome].format(detail=verdict.detail)
-            ),
+            prompt=form(problem.question, verdict.program, FEEDBACK[verdict.outcome].format(detail=verdict.detail)),
             completion=nearest(verdict.program, programs),
             problem_id=problem.problem_id,
             origin="student",

@@ -123,6 +123,7 @@ def jobs_of(run: Run, round_: int) -> list[EvaluateJob]:
             decode=recipe.decode,
             sandbox=recipe.sandbox,
             prompt=prompt,
+            thought=recipe.thought,
             exemplars=exemplars if prompt == "few_shot" else (),
             init="pretrained" if trained else recipe.student.init,
             seed=recipe.seed,

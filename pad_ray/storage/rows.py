@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
@@ -13,16 +14,21 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 
+SOME = 10_000
+"""Rows that are plain dicts at the same time: those of a whole training would take several times its records."""
+
 
 def to_parquet(kind: type[Any], rows: Iterable[Any]) -> tuple[bytes, int]:
     """The content of a parquet file with these records, and their number."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.Table.from_pylist([to_row(row) for row in rows], schema=arrow_schema(kind))
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue().to_pybytes(), table.num_rows
+    sink, schema, count, left = pa.BufferOutputStream(), arrow_schema(kind), 0, iter(rows)
+    with pq.ParquetWriter(sink, schema, compression="zstd") as file:
+        while some := [to_row(row) for row in islice(left, SOME)]:
+            file.write_table(pa.Table.from_pylist(some, schema=schema))
+            count += len(some)
+    return sink.getvalue().to_pybytes(), count
 
 
 def from_parquet(kind: type[Row], data: bytes) -> list[Row]:
@@ -34,8 +40,9 @@ def from_parquet(kind: type[Row], data: bytes) -> list[Row]:
     # still at work when a short command ends aborts it.
     file = pq.ParquetFile(pa.BufferReader(data))
     there = set(file.schema_arrow.names)
-    table = file.read(columns=[name for name in arrow_schema(kind).names if name in there], use_threads=False)
-    return [from_row(kind, row) for row in table.to_pylist()]
+    names = [name for name in arrow_schema(kind).names if name in there]
+    batches = file.iter_batches(batch_size=SOME, columns=names, use_threads=False)
+    return [from_row(kind, row) for batch in batches for row in batch.to_pylist()]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Teacher `student`: the student writes programs for training questions, on the same path as any other teacher."""
+"""Teacher `student`: the student solves training questions, on the same path as any other teacher."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from pad_ray.decode.engine import Engine
+from pad_ray.decode.socratic import InSteps
 from pad_ray.records import Request, Sample
 
 
 class StudentTeacher:
     """Samples from a student folder with the transformers engine, one batch at a time."""
 
-    def __init__(self, student: str, *, batch_size: int, threads: int) -> None:
-        """Loads the model. Raises StudentError if the folder is not one. `threads` is the CPU share of this actor."""
+    def __init__(self, student: str, thought: str, *, batch_size: int, threads: int) -> None:
+        """Loads the model, which writes texts of this thought. `threads` is the CPU share of this actor.
+
+        Raises StudentError if the folder is not one.
+        """
         import torch
 
         from pad_ray.decode.loading import load_engine
 
         torch.set_num_threads(threads)
-        self._engine = load_engine(student, batch_size=batch_size)
+        engine = load_engine(student, batch_size=batch_size)
+        self._engine: Engine = InSteps(engine) if thought == "socratic" else engine
 
     def sample(self, requests: Sequence[Request]) -> Iterator[Sample]:
         """One Sample per Request."""

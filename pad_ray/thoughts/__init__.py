@@ -1,8 +1,7 @@
-"""The forms of reasoning that can be distilled. Each module knows its prompts, its parse and its training text."""
+"""The forms of reasoning that can be distilled. Each module knows its prompts, its parse, its judge and its targets."""
 
-from types import ModuleType
+from pad_ray.thoughts import chain, equation, program, socratic
+from pad_ray.thoughts.protocol import Thought
 
-from pad_ray.thoughts import program
-
-THOUGHTS: dict[str, ModuleType] = {"program": program}
-"""Modules by the recipe's `thought`; each has teacher_messages, student_prompt, repair_prompt and parse."""
+THOUGHTS: dict[str, Thought] = {"program": program, "chain": chain, "equation": equation, "socratic": socratic}
+"""Modules by the name that samples, examples and the cards of students carry."""

@@ -5,30 +5,35 @@ The student sees one plain form, the same in training and decoding.
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+from pad_ray.curate.canonical import canonicalise
 from pad_ray.outcomes import Outcome
-from pad_ray.records import Example, Message
+from pad_ray.records import Message
+from pad_ray.sandbox.execution import Execution
+from pad_ray.syntax import fingerprint
 from pad_ray.thoughts.exemplars import Exemplar
 from pad_ray.thoughts.files import prompt_text
+from pad_ray.thoughts.protocol import Execute, Lesson, Parsed, Target
+
+NAMES: tuple[str, str] = ("program", "programs")
+"""What one is called, and several."""
+CONCLUDED: str = "executed"
+"""What becomes of it on the way to its value."""
+ABOUT: str = "writing a Python program; a sandbox runs the program, and its value is the answer"
+"""How a student of it answers."""
+LINEWISE: bool = True
+"""Its lines run one after the other."""
+STOP: str = "Question:"
+"""The student's form begins with it."""
 
 _FENCE = re.compile(r"```[ \t]*(\w*)[ \t]*\r?\n(.*?)(?:\r?\n[ \t]*```|\Z)", re.DOTALL)
 _CODE_START = re.compile(
     r"^(?:def \w|import \w|from \w[\w.]* import |[A-Za-z_]\w*(?:, *[A-Za-z_]\w*)* *=[^=])", re.MULTILINE
 )
 _CODE_INSIDE = re.compile(r"^[ \t]+(?:return\b|[A-Za-z_]\w* *=[^=])", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """What a reply holds."""
-
-    program: str
-    """The program text, or empty."""
-    outcome: Outcome | None
-    """Why it cannot be executed, or None if it can."""
 
 
 def teacher_messages(question: str, context: Sequence[Exemplar] = ()) -> tuple[Message, ...]:
@@ -52,21 +57,11 @@ def chat_messages(question: str) -> tuple[Message, ...]:
     return (Message("system", prompt_text("teacher_system")), Message("user", question))
 
 
-def few_shot_prompt(question: str, exemplars: Iterable[Example]) -> str:
-    """The student's own form, after exemplars in the same form: what a student reads that was never trained on it."""
-    return "".join(f"{one.prompt}{one.completion}\n" for one in exemplars) + student_prompt(question)
-
-
 def repair_prompt(question: str, program: str, error: str) -> str:
     """What the student reads before it repairs a program that failed with the interpreter's message (PaD, 3.3)."""
     # One pass, so that braces in a question or a program are never taken for a slot.
     slots = {"{question}": question, "{program}": program.rstrip(), "{error}": error}
     return re.sub(r"\{(?:question|program|error)\}", lambda slot: slots[slot.group()], prompt_text("repair"))
-
-
-def repair_messages(question: str, program: str, error: str) -> tuple[Message, ...]:
-    """The chat in which an untrained chat model is asked to repair a program that failed."""
-    return (Message("system", prompt_text("teacher_system")), Message("user", repair_prompt(question, program, error)))
 
 
 def parse(reply: str, finish_reason: str = "stop") -> Parsed:
@@ -78,6 +73,39 @@ def parse(reply: str, finish_reason: str = "stop") -> Parsed:
     if finish_reason == "length":
         return Parsed(program and program + "\n", Outcome.TRUNCATED)
     return Parsed(program + "\n", None) if program else Parsed("", Outcome.REFUSED)
+
+
+def conclude(execute: Execute, texts: Sequence[str]) -> list[Execution]:
+    """What became of each program: it is executed as it is."""
+    return execute(texts)
+
+
+def target(text: str, entry: str = "") -> Target:
+    """The program as `solution()` without arguments (see `pad_ray.curate.canonical`)."""
+    return Target(*canonicalise(text, entry))
+
+
+def lessons(question: str, text: str) -> list[Lesson]:
+    """The program as it is, after its question."""
+    return [Lesson("solve", student_prompt(question), text)]
+
+
+def mark(text: str) -> str:
+    """Equal for programs with the same syntax tree; what has none is only like itself."""
+    try:
+        return fingerprint(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return text.strip()
+
+
+def unfit(text: str) -> str:
+    """Why a program cannot be an exemplar, or empty: a teacher imitates what it is shown."""
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError) as error:
+        return f"the program is not Python ({error})"
+    defines = any(isinstance(node, ast.FunctionDef) and node.name == "solution" for node in body)
+    return "" if defines else "the program defines no function solution()"
 
 
 def _extract(reply: str) -> str:

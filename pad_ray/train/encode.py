@@ -8,7 +8,8 @@ An example that is too long is dropped and counted: a truncated program would te
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Protocol
@@ -18,6 +19,8 @@ from pad_ray.decode.encoder_decoder_engine import source_ids
 from pad_ray.errors import StudentError
 from pad_ray.records import Pair
 
+AT_ONCE = 4096
+"""Examples that are tokenized together."""
 LOOKED_AT = 100
 """Completions that are read back to see whether a tokenizer keeps programs as they are."""
 
@@ -42,8 +45,8 @@ class _Side:
 class Encoded:
     """One example as token ids."""
 
-    ids: tuple[int, ...]
-    """Prompt, completion and end-of-sequence."""
+    ids: Sequence[int]
+    """Prompt, completion and end-of-sequence; an array, since every worker holds those of all examples."""
     prompt: int
     """How many leading ids belong to the prompt; the loss is taken on the rest."""
 
@@ -117,17 +120,24 @@ def encode(
         examples = [_Side(chat_prompt(tokenizer, example.prompt), example.completion) for example in examples]
     if apart:
         return _encode_apart(examples, tokenizer, max_length)
-    start = _start(tokenizer)
-    prompts = tokenizer([example.prompt for example in examples], add_special_tokens=False)["input_ids"]
-    completions = tokenizer([example.completion for example in examples], add_special_tokens=False)["input_ids"]
-    # The text of a chat may begin with it already.
-    prompts = [prompt if start and tuple(prompt[:1]) == start else [*start, *prompt] for prompt in prompts]
     rows = tuple(
-        Encoded((*prompt, *completion, tokenizer.eos_token_id), len(prompt))
-        for prompt, completion in zip(prompts, completions, strict=True)
+        Encoded(array("i", (*prompt, *completion, tokenizer.eos_token_id)), len(prompt))
+        for prompt, completion in _tokenized(examples, tokenizer)
         if len(prompt) + len(completion) < max_length
     )
     return Encoding(rows, len(examples) - len(rows))
+
+
+def _tokenized(examples: Sequence[Text], tokenizer: Any) -> Iterator[tuple[list[int], list[int]]]:
+    """Prompt and completion of each, some at a time: lists of numbers take ten times the room of what is kept."""
+    start = _start(tokenizer)
+    for at in range(0, len(examples), AT_ONCE):
+        some = examples[at : at + AT_ONCE]
+        prompts = tokenizer([example.prompt for example in some], add_special_tokens=False)["input_ids"]
+        completions = tokenizer([example.completion for example in some], add_special_tokens=False)["input_ids"]
+        for prompt, completion in zip(prompts, completions, strict=True):
+            # The text of a chat may begin with it already.
+            yield prompt if start and tuple(prompt[:1]) == start else [*start, *prompt], completion
 
 
 def encode_pairs(
@@ -149,7 +159,7 @@ def _encode_apart(examples: Sequence[Text], tokenizer: Any, max_length: int) -> 
     completions = tokenizer([example.completion for example in examples], add_special_tokens=False)["input_ids"]
     _check_text(examples, completions, tokenizer)
     rows = tuple(
-        Encoded((*prompt, *start, *completion, end), len(prompt))
+        Encoded(array("i", (*prompt, *start, *completion, end)), len(prompt))
         for prompt, completion in zip(prompts, completions, strict=True)
         if len(prompt) + len(start) + len(completion) < max_length
     )

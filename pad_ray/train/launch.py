@@ -102,8 +102,10 @@ def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = N
             " already.",
             hint="Leave it out, or train on a cluster with GPUs.",
         )
-    # The process ends with the task, and takes the memory of torch and the model with it.
-    start = ray.remote(num_cpus=1, max_calls=1, max_retries=0, **here().place("train"))(run_training)
+    # The process ends with the task, and takes the memory of torch and the model with it. If its node is lost, Ray runs
+    # it again on another one.
+    tries = {"max_calls": 1, "max_retries": job.settings.max_failures}
+    start = ray.remote(num_cpus=1, **tries, **here().place("train"))(run_training)
     running = start.remote(job, gpu)
     metrics = storage.path(job.checkpoint) / "metrics.jsonl"
     seen: TrainProgress | None = None

@@ -11,16 +11,15 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pad_ray.decode.answering import Execute
 from pad_ray.decode.verifier import CARD, FOLDER, FORMAT, WEIGHTS, states
 from pad_ray.errors import NothingToTrainOn
 from pad_ray.grading.verdict import judge
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Problem
 from pad_ray.storage import Storage
+from pad_ray.thoughts.protocol import Execute, Thought
 
 if TYPE_CHECKING:
     import torch
@@ -86,7 +85,7 @@ class Trained:
 def judged_programs(
     engine: TransformersEngine,
     execute: Execute,
-    thought: ModuleType,
+    thought: Thought,
     problems: Sequence[Problem],
     sampling: Sampling,
     *,
@@ -103,7 +102,7 @@ def judged_programs(
             seed=[_seed(sampling.seed, place, problem) for place, problem in enumerate(asked)],
         )
         replies = [thought.parse(one.text, one.finish_reason) for one in completions]
-        runs = iter(execute([reply.program for reply in replies if reply.outcome is None]))
+        runs = iter(thought.conclude(execute, [reply.program for reply in replies if reply.outcome is None]))
         rows: list[Judged] = []
         for problem, prompt, completion, reply in zip(asked, prompts, completions, replies, strict=True):
             right = reply.outcome is None and judge(next(runs), problem.answer).outcome is Outcome.CORRECT

@@ -11,7 +11,7 @@ from pad_ray import errors
 from pad_ray.errors import PadRayError, StorageError
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Message, Problem, Request, Step, Verdict
-from pad_ray.storage import Storage, writing
+from pad_ray.storage import Storage, rows, writing
 
 PROBLEM = Problem("a/1", "What?", "4", steps=(Step("q", "a"),), facts=("f", "g"))
 REQUEST = Request("a/1#program.r0.k0", "a/1", 0, (Message("user", "Hi"),), "m", 0.5, 10, 7)
@@ -23,6 +23,16 @@ def test_records_survive_parquet(tmp_path: Path, row: object) -> None:
     storage = Storage(tmp_path)
     assert storage.write_rows("r/x.parquet", type(row), [row, row]) == 2
     assert storage.read_rows("r/x.parquet", type(row)) == [row, row]
+
+
+def test_records_that_are_turned_into_a_table_in_parts_are_read_back_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "SOME", 3)
+    storage = Storage(tmp_path)
+    many = [Problem(f"p{number}", "What?", str(number)) for number in range(10)]
+    assert storage.write_rows("x.parquet", Problem, iter(many)) == storage.count_rows("x.parquet") == 10
+    assert storage.read_rows("x.parquet", Problem) == many
 
 
 def test_no_rows_are_a_table_too(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pad_ray.curate.select import candidates, capped, in_balance, mix, quotas
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Example, Problem, Verdict
+from pad_ray.thoughts import program
 
 
 def problem(number: int, source: str = "s") -> Problem:
@@ -40,7 +41,7 @@ def test_every_verdict_is_kept_or_counted() -> None:
         judged(3, solution(7)),
     ]
     dropped = Counter[str]()
-    kept = candidates(rows, {"p3": [solution(7)]}, 100, dropped)
+    kept = candidates(program, rows, {"p3": [solution(7)]}, 100, dropped)
     assert [candidate.sample_id for candidate in kept] == ["p1#program.r0.k0", "p1#program.r0.k2"]
     assert dropped == {"duplicate_program": 2, "wrong_answer": 1, "no_entry": 1, "too_long": 1}
 
@@ -48,7 +49,7 @@ def test_every_verdict_is_kept_or_counted() -> None:
 def test_the_cap_holds_for_each_problem_alone() -> None:
     dropped = Counter[str]()
     rows = [judged(n, solution(k), k=k) for n in (1, 2) for k in range(3)]
-    kept = capped(candidates(rows, {}, 100, dropped), 2, dropped)
+    kept = capped(candidates(program, rows, {}, 100, dropped), 2, dropped)
     assert Counter(candidate.problem.problem_id for candidate in kept) == {"p1": 2, "p2": 2}
     assert dropped == {"over_cap": 2}
 

@@ -9,7 +9,8 @@ from pad_ray.evaluate.answer import answer_directly
 from pad_ray.evaluate.asking import EXEMPLARS, NEXT_QUESTION, Asking, asking, draw_exemplars
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Example, Message, Problem
-from pad_ray.thoughts.program import few_shot_prompt, student_prompt
+from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts.program import student_prompt
 
 
 class Chatter:
@@ -57,13 +58,22 @@ def test_a_trained_student_is_asked_in_the_form_it_learned_even_if_it_was_a_chat
 def test_a_few_shot_prompt_is_the_students_form_repeated_and_ends_where_the_program_begins() -> None:
     shots = [example(1, "a"), example(2, "b")]
     way = asking(Chatter(True), "few_shot", shots)  # type: ignore[arg-type]
-    assert way.prompt("2 + 3?") == few_shot_prompt("2 + 3?", shots)
     assert way.prompt("2 + 3?") == (
         "Question: What is a1?\nProgram:\ndef solution():\n    return 1\n\n"
         "Question: What is b2?\nProgram:\ndef solution():\n    return 2\n\n"
         "Question: 2 + 3?\nProgram:\n"
     )
     assert way.stop == NEXT_QUESTION
+
+
+def test_an_untrained_student_is_asked_for_the_form_that_the_trained_one_writes() -> None:
+    for name, thought in THOUGHTS.items():
+        for kind in ("zero_shot", "few_shot"):
+            way = asking(Chatter(False), kind, thought=thought)  # type: ignore[arg-type]
+            assert way.prompt("2 + 3?") == thought.student_prompt("2 + 3?") and way.thought is thought
+        chat = asking(Chatter(True), "zero_shot", thought=thought)  # type: ignore[arg-type]
+        assert chat.prompt("2 + 3?").startswith(f"system: {thought.chat_messages('2 + 3?')[0].content}")
+        assert (chat.repair is None) == (thought.repair_prompt is None), name
 
 
 def test_exemplars_cover_the_sources_in_turn_and_depend_on_the_seed_alone() -> None:

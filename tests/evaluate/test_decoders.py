@@ -41,11 +41,13 @@ def test_a_decoder_is_named_like_the_recipes_section() -> None:
     assert decoder("vote:samples=8") == Decode(kind="vote", samples=8)
     assert decoder("beam:scorer=verifier,weight=0.3,beams=2").scorer == "verifier"
     assert decoder("greedy") == GREEDY
+    assert decoder("repair") == decoder("greedy:repairs=2") and decoder("repair:repairs=3").repairs == 3
     for spec, said in [
         ("beam:samples=2", "decode.samples does nothing"),
-        ("poem", "'greedy', 'vote' or 'beam'"),
+        ("poem", "kind: Input should be 'greedy', 'vote' or 'beam'"),
         ("vote:samples", "is not KIND"),
-        ("vote:sample=2", "Extra inputs"),
+        ("vote:sample=2", "sample: Extra inputs"),
+        ("vote:samples=[", "no YAML"),
     ]:
         with pytest.raises(UsageError, match=said):
             decoder(spec)

@@ -147,7 +147,7 @@ def test_what_new_problems_may_cost_is_told_before_the_first_call(tmp_path: Path
     with open_run(recipe(tmp_path, "http://127.0.0.1:9"), str(tmp_path / "run")) as run:
         plan(run, 0)
         said = " ".join(sentences(run))
-    assert "new problems and their programs take up to 300 requests more, about " in said
+    assert "new problems and their solutions take up to 300 requests more, about " in said
     assert "with the new problems, at most $" in said
 
 

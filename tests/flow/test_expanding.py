@@ -64,14 +64,14 @@ def test_own_exemplars_are_shown_and_one_that_gives_an_evaluation_question_away_
     own = [{"question": f"How many legs have {n} cats?", "program": "def solution():\n    return 4"} for n in range(4)]
     path = tmp_path / "own.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in own))
-    teacher = recipe(contexts=1, exemplars=str(path)).teacher
+    shows = recipe(contexts=1, exemplars=str(path))
     assert "How many legs have 3 cats?" in shown(asked(1, contexts=1, exemplars=str(path))[0])
-    check_exemplars(teacher, [replace(PROBLEM, split="test")])
+    check_exemplars(shows, [replace(PROBLEM, split="test")])
     with pytest.raises(RecipeError, match=r"teacher\.exemplars: .*have 2 cats.* is an evaluation question"):
-        check_exemplars(teacher, [Problem("e", "How many legs have  2 CATS?", "8")])
-    long = packaged_exemplars()[1].question
+        check_exemplars(shows, [Problem("e", "How many legs have  2 CATS?", "8")])
+    long = packaged_exemplars("program")[1].question
     with pytest.raises(RecipeError, match="13 words in a row"):
-        check_exemplars(recipe(contexts=2).teacher, [Problem("e", f"{long} And in six?", "1")])
+        check_exemplars(recipe(contexts=2), [Problem("e", f"{long} And in six?", "1")])
 
 
 MIXTURE = [

@@ -17,8 +17,8 @@ from pad_ray.evaluate.sentences import yield_sentences
 from pad_ray.evaluate.story import read_story
 from pad_ray.evaluate.table import final_table
 from pad_ray.flow.curating import curate
+from pad_ray.flow.mixing import mixture_of
 from pad_ray.flow.progress import Reporter
-from pad_ray.flow.training import mixture_of
 from pad_ray.one_sample import show
 from pad_ray.recipe_file import parse_recipe
 from pad_ray.records import Example
@@ -40,7 +40,7 @@ def curated(folder: Path, **refine: Any) -> list[Example]:
             with run.stage(round_, "judge") as stage:
                 stage.counts = {"by_source": dict.fromkeys("ab", counts)}
             curate(run, round_, Reporter(Console(quiet=True)))
-        return mixture_of(run, 1)
+        return mixture_of(run.storage, run.recipe, 1)
 
 
 def summary(folder: Path) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pad_ray.flow.journal import JournalReader, JournalWriter, Reservation, journal_folder
+from pad_ray.flow.journal import OPEN_FILES, JournalReader, JournalWriter, Reservation, journal_folder
 from pad_ray.flow.shard import Shard, judged, settled
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Message, Request, Sample, Verdict
@@ -38,6 +39,20 @@ def test_rows_are_there_as_soon_as_append_returns(tmp_path: Path) -> None:
         writer.append(3, sample(number, text))
         assert list(tail.new_rows()) == [sample(number, text)]
     assert list(tail.new_rows()) == []
+
+
+def test_an_actor_that_comes_to_every_shard_of_a_large_run_holds_few_files_open_and_loses_no_row(
+    tmp_path: Path,
+) -> None:
+    storage, shards = Storage(tmp_path), range(3 * OPEN_FILES)
+    writer, before = JournalWriter(storage, 0, "samples", "w1"), len(os.listdir("/proc/self/fd"))
+    for number in (1, 2):
+        for shard in shards:
+            writer.append(shard, sample(number))
+    assert len(os.listdir("/proc/self/fd")) - before <= OPEN_FILES
+    for shard in shards:
+        found = JournalReader(storage, 0, "samples", shard, Sample).new_rows()
+        assert [row.sample_id for row in found] == ["p1#program.r0.k0", "p2#program.r0.k0"]
 
 
 def test_a_torn_last_line_is_ignored_until_it_is_whole(tmp_path: Path) -> None:

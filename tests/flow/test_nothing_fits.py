@@ -23,6 +23,8 @@ from pad_ray.train.held_out import is_held_out, split
 from pad_ray.train.launch import TrainJob
 from pad_ray.train.loop import plan_training
 
+pytestmark = pytest.mark.usefixtures("ray_session")
+
 EXAMPLE = Example("e", "solve", "program", "Q", "x = 1\n", "p", "teacher", 1, "s")
 PAIR = Pair("e!pair", "program", "Q", "x = 1\n", "x = 2\n", "p", 1, "s")
 TREE: dict[str, Any] = {

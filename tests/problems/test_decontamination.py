@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pad_ray.problems import take_in
-from pad_ray.problems.decontamination import RUN, EvaluationRuns, Sharing, gym_task, runs
+from pad_ray.problems.decontamination import RUN, EvaluationRuns, Sharing, runs, templated_task
 from pad_ray.records import Problem
 
 ALPHABET = ["a", "bee", "12", "3.5", "Zoë"]
@@ -71,8 +71,8 @@ def test_twelve_words_have_no_run() -> None:
         ("gsm8k-train-00020", "gsm8k-train", ""),
     ],
 )
-def test_an_id_tells_the_gym_task(problem_id: str, source: str, task: str) -> None:
-    assert gym_task(problem("", problem_id, source)) == task
+def test_an_id_tells_the_templated_task(problem_id: str, source: str, task: str) -> None:
+    assert templated_task(problem("", problem_id, source)) == task
 
 
 LONG = "a farmer sells {} boxes of eggs and every single box of them holds exactly a dozen"

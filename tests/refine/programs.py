@@ -11,7 +11,7 @@ from pad_ray.records import Example
 from pad_ray.thoughts.exemplars import packaged_exemplars
 from pad_ray.thoughts.program import student_prompt
 
-EXEMPLARS = [canonicalise(one.program).program for one in packaged_exemplars()]
+EXEMPLARS = [canonicalise(one.program).program for one in packaged_exemplars("program")]
 WEIGHED = {"name_error": 0.72, "unbound_local": 0.16, "syntax_error": 0.12}
 OPERATORS = (*WEIGHED, "type_error", "zero_division", "wrong_value")
 

@@ -70,7 +70,7 @@ class Echo:
             self.watched -= 1
 
     async def health(self) -> dict[str, Any]:
-        return {"sandbox": {"level": self.level}}
+        return {"sandbox": {"level": self.level}, "engine": "parrot"}
 
     async def metrics(self) -> str:
         return "# TYPE ray_pad_ray_requests_total counter\nray_pad_ray_requests_total 1.0\n"

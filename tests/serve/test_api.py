@@ -32,6 +32,7 @@ def test_a_question_gets_an_answer_with_the_fields_of_the_record() -> None:
         "votes": {"x": 1},
         "tokens": 9,
         "seconds": 0.5,
+        "detail": "",
     }
 
 
@@ -183,6 +184,7 @@ def test_health_tells_the_sandbox_level_the_students_and_the_version() -> None:
     assert call("GET", "/healthz").json() == {
         "status": "ok",
         "sandbox": {"level": "strict"},
+        "engine": "parrot",
         "student": "small",
         "students": ["small", "org/large"],
         "version": __version__,

@@ -63,7 +63,7 @@ def gathered(engine: Slow, merging: Merging, calls: Sequence[Callable[[], list[C
 
 def test_what_waits_goes_together_and_everybody_gets_their_own() -> None:
     engine = Slow()
-    merging = Merging(engine, 8, threading.Lock())
+    merging = Merging(engine, 8, ThreadPoolExecutor(1))
     one, two = gathered(
         engine,
         merging,
@@ -81,7 +81,7 @@ def test_what_waits_goes_together_and_everybody_gets_their_own() -> None:
 
 def test_calls_that_decode_otherwise_wait_for_their_turn() -> None:
     engine = Slow()
-    merging = Merging(engine, 8, threading.Lock())
+    merging = Merging(engine, 8, ThreadPoolExecutor(1))
     gathered(
         engine,
         merging,
@@ -96,7 +96,7 @@ def test_calls_that_decode_otherwise_wait_for_their_turn() -> None:
 
 def test_no_more_go_together_than_are_allowed_but_a_large_call_goes_whole() -> None:
     engine = Slow()
-    merging = Merging(engine, 2, threading.Lock())
+    merging = Merging(engine, 2, ThreadPoolExecutor(1))
     gathered(
         engine,
         merging,
@@ -111,7 +111,7 @@ def test_no_more_go_together_than_are_allowed_but_a_large_call_goes_whole() -> N
 
 def test_the_error_of_one_is_not_that_of_the_others() -> None:
     engine = Slow()
-    merging = Merging(engine, 8, threading.Lock())
+    merging = Merging(engine, 8, ThreadPoolExecutor(1))
     good, bad = gathered(
         engine,
         merging,
@@ -127,7 +127,7 @@ def test_the_error_of_one_is_not_that_of_the_others() -> None:
 
 def test_a_sample_may_not_depend_on_who_else_calls() -> None:
     with pytest.raises(ValueError, match="one per prompt"):
-        Merging(Slow(), 8, threading.Lock()).generate(["a"], max_tokens=9, temperature=0.7, seed=3)
+        Merging(Slow(), 8, ThreadPoolExecutor(1)).generate(["a"], max_tokens=9, temperature=0.7, seed=3)
 
 
 def test_clients_that_ask_again_and_again_stay_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_clients_that_ask_again_and_again_stay_together(monkeypatch: pytest.Monk
     monkeypatch.setattr(merging_module, "QUIET_SECONDS", 1000.0)
     monkeypatch.setattr(merging_module, "WAIT_SHARE", 1e9)
     engine = Slow()
-    merging = Merging(engine, 8, threading.Lock())
+    merging = Merging(engine, 8, ThreadPoolExecutor(1))
     barrier = threading.Barrier(3)
 
     def client(name: str) -> None:
@@ -159,7 +159,7 @@ def test_a_single_client_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(merging_module, "QUIET_SECONDS", 1000.0)
     monkeypatch.setattr(merging_module, "WAIT_SHARE", 1e9)
     engine = Slow()
-    merging = Merging(engine, 8, threading.Lock())
+    merging = Merging(engine, 8, ThreadPoolExecutor(1))
     for _ in range(3):
         engine.go_on.release()
         merging.generate(["a"], max_tokens=1, temperature=0.0, seed=0)

@@ -24,6 +24,7 @@ from served import Service, below
 from tiny_student import make_tiny_student
 
 from pad_ray import __version__
+from pad_ray.thoughts import equation
 from pad_ray.thoughts.program import student_prompt
 
 PROGRAMS = {
@@ -31,6 +32,7 @@ PROGRAMS = {
     "Divide by none.": "def solution():\n    return 1 / 0\n",
     "Leave a mark.": "def solution():\n    open('/tmp/pad_ray_mark', 'w').close()\n    return 1\n",
 }
+SYSTEM = "eggs = 5 + 4\nans = eggs\n"
 
 OVERLOAD_SECONDS = 8
 
@@ -42,8 +44,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("service")
     pairs = [(student_prompt(question), program) for question, program in PROGRAMS.items()]
     student = make_tiny_student(folder / "student", pairs)
-    # Nobody taught the other one anything.
-    with Service([student, make_tiny_student(folder / "other")], folder, token="a-token-for-tests") as service:
+    # Nobody taught the other one anything; the last one reasons in another form.
+    other = make_tiny_student(folder / "other")
+    solver = make_tiny_student(folder / "solver", [(equation.student_prompt("How many eggs?"), SYSTEM)])
+    (solver / "pad_ray.json").write_text(json.dumps({"format_version": 1, "thought": "equation"}))
+    with Service([student, other, solver], folder, token="a-token-for-tests") as service:
         yield service
 
 
@@ -75,9 +80,23 @@ def test_each_student_is_asked_by_its_name(service: Service) -> None:
     with service.client() as client:
         replies = [
             client.post("/v1/solve", json={"question": "What is 3 + 4?", "model": name, "max_tokens": 40}).json()
-            for name in (*service.students, *service.students)
+            for name in service.students[:2] * 2
         ]
     assert [reply["answer"] == "7" for reply in replies] == [True, False, True, False]
+
+
+def test_a_student_of_another_form_answers_in_it_and_says_what_it_cannot_do(service: Service) -> None:
+    eggs = {"question": "How many eggs?", "model": service.students[2]}
+    with service.client() as client:
+        answer = client.post("/v1/solve", json=eggs).json()
+        assert (answer["answer"], answer["program"]) == ("9", SYSTEM)
+        assert [step["state"] for step in answer["steps"]] == ["not_run", "not_run"]
+        streamed = client.post("/v1/solve", json={**eggs, "stream": True}).text
+        for stream in (False, True):
+            refused = client.post("/v1/solve", json={**eggs, "decode": "beam", "stream": stream})
+            assert (refused.status_code, refused.json()["error"]["param"]) == (422, "decode")
+            assert "systems of equations" in refused.json()["error"]["message"]
+    assert re.findall(r"^event: (\w+)$", streamed, re.MULTILINE) == ["accepted", "program", "answer"]
 
 
 def test_the_steps_are_streamed_before_the_answer(service: Service) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pad_ray.flow.journal import JournalReader, JournalWriter, Reservation, journal_folder
+from pad_ray.flow.journal import JournalReader, JournalWriter, Reservation, journal_folder, writer_name
 from pad_ray.flow.shard import Shard
 from pad_ray.records import Message, Request, Sample
 from pad_ray.storage import Storage
@@ -74,6 +74,18 @@ def test_several_writers_are_read_each_in_its_order(
     for first in (0, 1):
         own = [sample(number).sample_id for number in range(first, 20, 2)]
         assert [one for one in found if one in own] == own
+
+
+def test_an_actor_that_starts_again_on_another_machine_keeps_what_it_wrote_on_the_first(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for number in (0, 1):
+        monkeypatch.setenv("PAD_RAY_CACHE", str(tmp_path / f"machine-{number}"))
+        writer = JournalWriter(Storage(bucket), 0, "samples", writer_name("samples"))
+        writer.append(3, sample(number))
+        writer.flush()
+    monkeypatch.setenv("PAD_RAY_CACHE", str(tmp_path / "other"))
+    assert sorted(row.sample_id for row in rows(bucket)) == [sample(0).sample_id, sample(1).sample_id]
 
 
 def test_compaction_removes_the_journals_wherever_they_lie(

@@ -108,7 +108,7 @@ def test_the_packaged_chat_model_writes_programs_when_it_is_asked_as_a_teacher_i
         "A box has 5 pens. How many pens are in 6 boxes?",
         "A train takes 4 hours for 240 km. How many km does it go in an hour?",
     ]
-    [context] = contexts_of(packaged_exemplars(), 1)
+    [context] = contexts_of(packaged_exemplars("program"), 1)
     asked = [
         Request(f"p#{n}", "p", n, THOUGHTS["program"].teacher_messages(question, context), "smol", 0.0, 64, n)
         for n, question in enumerate(questions)

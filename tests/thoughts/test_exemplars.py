@@ -12,8 +12,9 @@ from pad_ray.errors import RecipeError
 from pad_ray.outcomes import Outcome
 from pad_ray.problems.decontamination import runs
 from pad_ray.sandbox import Sandbox
+from pad_ray.thoughts import THOUGHTS, chain
 from pad_ray.thoughts.exemplars import Exemplar, contexts_of, packaged_exemplars, read_exemplars
-from pad_ray.thoughts.program import parse, teacher_messages
+from pad_ray.thoughts.program import parse, teacher_messages, unfit
 
 # Worked out by hand, by the first words of the question.
 ANSWERS = {
@@ -25,14 +26,16 @@ ANSWERS = {
     "A printer packs": 640,  # 20 boxes and 40 cards
     "A tent costs": 5,  # 240 - 36 - 9 = 195
     "A train leaves": 35,  # 115 minutes after 8:40 it is 10:35
+    "A theatre sells": 60,  # 1,800 for adults alone, 6 less for each child
 }
 
 
-def test_the_packaged_exemplars_are_right_when_executed() -> None:
-    exemplars = packaged_exemplars()
-    assert len(exemplars) == 8
-    with Sandbox(level="degraded", timeout_s=2.0) as box:
-        executions = box.run([one.program for one in exemplars])
+@pytest.mark.parametrize("thought", THOUGHTS)
+def test_the_packaged_exemplars_are_right_in_every_form(thought: str) -> None:
+    exemplars = packaged_exemplars(thought)
+    assert len(exemplars) == 8 and not any(THOUGHTS[thought].unfit(one.program) for one in exemplars)
+    with Sandbox(level="degraded", timeout_s=10.0) as box:
+        executions = THOUGHTS[thought].conclude(box.run, [one.program for one in exemplars])
     for one, execution in zip(exemplars, executions, strict=True):
         gold = next(answer for start, answer in ANSWERS.items() if one.question.startswith(start))
         assert execution.outcome is Outcome.OK, (one.question, execution.detail)
@@ -40,7 +43,7 @@ def test_the_packaged_exemplars_are_right_when_executed() -> None:
 
 
 def test_the_packaged_exemplars_have_the_papers_form() -> None:
-    for one in packaged_exemplars():
+    for one in packaged_exemplars("program"):
         lines = one.program.splitlines()
         assert lines[0] == "def solution():"
         assert lines[-2].startswith("    result = ")
@@ -57,13 +60,19 @@ def test_no_packaged_exemplar_is_a_gsm8k_question(shared_data: Path) -> None:
             known.add(" ".join(question.casefold().split()))
             known_runs |= runs(question)
     assert len(known) > 7000
-    for one in packaged_exemplars():
+    for one in {one for thought in THOUGHTS for one in packaged_exemplars(thought)}:
         assert " ".join(one.question.casefold().split()) not in known
         assert known_runs.isdisjoint(runs(one.question))
 
 
+def test_the_arithmetic_of_the_packaged_chains_holds() -> None:
+    for one in packaged_exemplars("chain"):
+        done = chain.checked(one.program)
+        assert done.claims >= 3 and not done.wrong, one.question
+
+
 def test_contexts_differ_and_use_every_exemplar_equally_often() -> None:
-    made = contexts_of(packaged_exemplars(), 8)
+    made = contexts_of(packaged_exemplars("program"), 8)
     assert {len(context) for context in made} == {4}
     assert len({frozenset(context) for context in made}) == 8
     assert set(Counter(one for context in made for one in context).values()) == {4}
@@ -82,7 +91,7 @@ def test_more_contexts_than_the_exemplars_make_are_refused(there: int, count: in
 
 
 def test_a_context_comes_before_the_question_as_turns_of_a_chat() -> None:
-    context = contexts_of(packaged_exemplars(), 1)[0]
+    context = contexts_of(packaged_exemplars("program"), 1)[0]
     messages = teacher_messages("How many?", context)
     assert [message.role for message in messages] == ["system", *["user", "assistant"] * 4, "user"]
     assert messages[-1].content == "Q: How many?"
@@ -95,7 +104,7 @@ def test_own_exemplars_are_read_and_a_bad_row_is_named_with_its_line(tmp_path: P
     good = {"question": "How many legs have 3 cats?", "program": "def solution():\n    return 3 * 4\n"}
     path = tmp_path / "own.jsonl"
     path.write_text(json.dumps(good) + "\n")
-    assert read_exemplars(path) == (Exemplar(good["question"], "def solution():\n    return 3 * 4"),)
+    assert read_exemplars(path, "program", unfit) == (Exemplar(good["question"], "def solution():\n    return 3 * 4"),)
     for row, said in [
         ({"question": "q"}, "needs the texts"),
         ({**good, "program": "def solution(:"}, "is not Python"),
@@ -103,4 +112,24 @@ def test_own_exemplars_are_read_and_a_bad_row_is_named_with_its_line(tmp_path: P
     ]:
         path.write_text(json.dumps(good) + "\n" + json.dumps(row) + "\n")
         with pytest.raises(RecipeError, match=rf"teacher\.exemplars: .*own\.jsonl:2.*{said}"):
-            read_exemplars(path)
+            read_exemplars(path, "program", unfit)
+
+
+@pytest.mark.parametrize(
+    ("thought", "good", "bad", "said"),
+    [
+        ("chain", "3 cats have 3 * 4 = 12 legs.\n#### 12", "12 legs", "does not end in a line"),
+        ("equation", "legs = 3 * 4\nans = legs", "legs = 12", "no system of equations"),
+        ("equation", "legs = 3 * 4\nans = legs", "ans = legs\nlegs = 12", "lines follow"),
+    ],
+)
+def test_own_exemplars_of_another_form_are_called_as_it_is(
+    thought: str, good: str, bad: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"question": "q?", thought: good}) + "\n")
+    assert read_exemplars(path, thought, THOUGHTS[thought].unfit) == (Exemplar("q?", good),)
+    for row, why in (({thought: bad}, said), ({"program": good}, "needs the texts")):
+        path.write_text(json.dumps({"question": "q?", **row}) + "\n")
+        with pytest.raises(RecipeError, match=why):
+            read_exemplars(path, thought, THOUGHTS[thought].unfit)

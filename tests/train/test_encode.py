@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from training_jobs import sums
 
 from pad_ray.errors import StudentError
+from pad_ray.train import encode as encode_module
 from pad_ray.train.encode import encode
 
 
@@ -31,6 +33,16 @@ def test_long_examples_are_dropped_whole_and_counted(tokenizer: Any) -> None:
     ]
 
 
+def test_examples_that_are_tokenized_in_parts_are_the_same_and_take_four_bytes_a_token(
+    tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = encode(sums(30), tokenizer, 512)
+    monkeypatch.setattr(encode_module, "AT_ONCE", 7)
+    assert encode(sums(30), tokenizer, 512) == together
+    few, many = min(together.rows, key=lambda row: len(row.ids)), max(together.rows, key=lambda row: len(row.ids))
+    assert sys.getsizeof(many.ids) - sys.getsizeof(few.ids) == 4 * (len(many.ids) - len(few.ids)) > 0
+
+
 def test_a_beginning_token_is_put_in_front_only_if_the_tokenizer_does_so(shape: Path) -> None:
     from tokenizers import processors
     from transformers import AutoTokenizer
@@ -44,7 +56,7 @@ def test_a_beginning_token_is_put_in_front_only_if_the_tokenizer_does_so(shape: 
         single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)]
     )
     row = encode(sums(1), tokenizer, 512).rows[0]
-    assert row.ids == (tokenizer.bos_token_id, *without.ids)
+    assert tuple(row.ids) == (tokenizer.bos_token_id, *without.ids)
     assert row.prompt == without.prompt + 1
 
 

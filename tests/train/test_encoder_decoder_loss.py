@@ -142,7 +142,7 @@ def test_a_beginning_token_is_used_only_if_the_tokenizer_uses_it(tokenizer: Any)
     )
     (row,) = encode(sums(1), like_t5, 512, apart=True).rows
     (example,) = sums(1)
-    assert like_t5.decode(row.ids) == f"{example.prompt}</s>{example.completion}</s>"
+    assert like_t5.decode([*row.ids]) == f"{example.prompt}</s>{example.completion}</s>"
     assert row.prompt == len(example.prompt) + 1
 
 

@@ -141,7 +141,7 @@ def test_padding_is_only_on_the_right(tokenizer: Any) -> None:
     encoded = encode(sums(12), tokenizer, 512).rows
     batch = collate(encoded, tuple(range(12)), -1)
     for line, row in zip(batch.ids, encoded, strict=True):
-        assert tuple(line[: len(row.ids)]) == row.ids
+        assert tuple(line[: len(row.ids)]) == tuple(row.ids)
         assert (line[len(row.ids) :] == -1).all()
 
 

@@ -25,7 +25,7 @@ DRIVER = """
 import pickle, sys
 from pad_ray.flow.cluster import connect
 from pad_ray.train.launch import train
-with connect():
+with connect([{'train': 1}]):
     train(pickle.load(open(sys.argv[1], "rb")))
 assert "torch" not in sys.modules, "the driver needs no torch"
 """

@@ -1,0 +1,81 @@
+"""Dialogues are read whole, taught in parts, and nothing that a model writes breaks the reading."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pad_ray.outcomes import Outcome
+from pad_ray.records import Step
+from pad_ray.thoughts import socratic
+
+EGGS = "1) How many eggs?\n3 * 4 = 12 eggs. ## 12\n2) How many are left?\n12 - 2 = 10 are left. ## 10\n"
+WORDS = st.text(st.sampled_from("ab 12)#.:\nQA{}"), max_size=60)
+
+
+def value(text: str) -> str:
+    [end] = socratic.conclude(lambda _: [], [text])
+    return end.value
+
+
+def test_the_last_value_is_the_answer() -> None:
+    assert socratic.parse(EGGS).outcome is None and value(EGGS) == "10"
+    assert value(EGGS.replace("## 10", "## $1,234.50.")) == "$1,234.50"
+
+
+@pytest.mark.parametrize(
+    ("reply", "finish", "outcome"),
+    [
+        ("Sure!\n" + EGGS, "stop", None),
+        (EGGS + "Problem: another one\nQuestions:\n1) no?\n", "stop", None),
+        ("I do not know.", "stop", Outcome.REFUSED),
+        ("", "stop", Outcome.REFUSED),
+        (EGGS + "3) And then?\n", "stop", Outcome.NO_ANSWER),
+        (EGGS, "length", Outcome.TRUNCATED),
+        ("1) How many?\nNobody knows.\n", "stop", Outcome.NO_ANSWER),
+    ],
+)
+def test_what_is_no_dialogue_is_told_apart(reply: str, finish: str, outcome: Outcome | None) -> None:
+    assert socratic.parse(reply, finish).outcome is outcome
+
+
+def test_it_is_taught_as_one_lesson_for_all_sub_questions_and_one_for_each_answer() -> None:
+    asking, first, second = socratic.lessons("Box {asked}?", socratic.target(EGGS).text)
+    assert (asking.task, first.task, second.task) == ("decompose", "answer", "answer")
+    assert asking.prompt == "Problem: Box {asked}?\nQuestions:\n"
+    assert asking.completion == "1) How many eggs?\n2) How many are left?\n"
+    assert second.prompt == (
+        "Problem: Box {asked}?\nQ1: How many eggs?\nA1: 3 * 4 = 12 eggs. ## 12\nQ2: How many are left?\nA2:\n"
+    )
+    assert second.completion == "12 - 2 = 10 are left. ## 10\n"
+
+
+def test_dialogues_of_the_same_sub_questions_teach_the_same() -> None:
+    assert socratic.mark(EGGS) == socratic.mark(EGGS.replace("12 - 2 = 10 are left.", "So"))
+    assert socratic.mark(EGGS) == socratic.mark("1) How many  EGGS?\n2) how many are left?\n")
+    assert socratic.mark(EGGS) != socratic.mark(EGGS.replace("left", "sold"))
+
+
+def test_the_question_is_found_in_the_prompt_that_asks_for_sub_questions_and_in_no_other() -> None:
+    assert socratic.question_of(socratic.student_prompt("A\nB?")) == "A\nB?"
+    assert socratic.question_of(socratic.answer_prompt("A?", [], "B?")) is None
+
+
+@given(WORDS)
+def test_whatever_is_written_is_read(text: str) -> None:
+    parsed = socratic.parse(text)
+    if parsed.outcome is None:
+        assert value(parsed.program)
+        target = socratic.target(parsed.program).text
+        # The form that is taught is itself read so, and taught as it is.
+        assert socratic.target(target).text == target and value(target) == value(parsed.program)
+        assert socratic.mark(target) == socratic.mark(parsed.program)
+    else:
+        socratic.target(text), socratic.mark(text), socratic.unfit(text)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["How many?", "And then?"]), st.integers(0, 10**6)), min_size=1, max_size=6))
+def test_a_dialogue_gives_back_the_pairs_it_is_made_of(made: list[tuple[str, int]]) -> None:
+    steps = [Step(asked, f"It is {number}. ## {number}") for asked, number in made]
+    assert socratic.pairs(socratic.render(steps)) == steps
