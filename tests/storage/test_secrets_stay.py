@@ -39,6 +39,8 @@ def write_recipe(folder: Path, teacher_url: str, s3_url: str) -> None:
         "sandbox": {"workers": 1},
         "student": {"model": "package://quick/student", "init": "random"},
         "train": {"max_steps": 2},
+        "refine": {"rounds": 0},
+        "decode": {"max_tokens": 16},
         "evaluate": {"baselines": []},
         "storage": {"s3_endpoint": s3_url},
     }
