@@ -82,8 +82,9 @@ def writer_name(noun: str) -> str:
     """
     import ray
 
-    actor = ray.get_runtime_context().get_actor_id() or "driver"
-    return f"{noun}-{actor[:12]}-{secrets.token_hex(2)}"
+    # Asked without a Ray, it would start one.
+    actor = ray.get_runtime_context().get_actor_id() if ray.is_initialized() else None
+    return f"{noun}-{(actor or 'driver')[:12]}-{secrets.token_hex(2)}"
 
 
 class JournalWriter:

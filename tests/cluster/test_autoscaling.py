@@ -22,7 +22,7 @@ from ray_head import free_port, ray_head
 from pad_ray.records import Request, Sample
 from pad_ray.storage import Storage
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 AWS = Path(__file__).resolve().parents[2] / "cluster" / "aws.yaml"
 HEAD = "ray.head.default"

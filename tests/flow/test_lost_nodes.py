@@ -73,6 +73,7 @@ def test_samplers_and_the_limits_they_keep_survive_the_loss_of_their_node(tmp_pa
         nodes.lose(node)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_judges_whose_node_is_lost_leave_no_sample_without_a_verdict_or_with_two(
     tmp_path: Path, nodes: SeveralNodes
