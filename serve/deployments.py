@@ -43,6 +43,9 @@ QUEUE = 1024
 the middle of a request."""
 NICENESS = 10
 """How far a Model stands back: what lets in, turns away and executes needs little of a core, but at once."""
+SPINS = "10000"
+"""How often a thread that computes looks for the next piece of work before it goes to sleep: a fraction of a
+millisecond. In other workers of ours it sleeps at once, which costs as much again where it is woken for every step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ class Model:
         """`students`: folders by name, the usual one first. That one is loaded before Ray calls this replica ready."""
         stay_local()
         os.nice(NICENESS)
+        # Read when torch is first imported, which is below.
+        os.environ["GOMP_SPINCOUNT"] = SPINS
         self._folders, self._threads, self._engine = students, threads or os.cpu_count(), engine
         self._executor = executor
         # One thread for all students: two at once would slow each other down, and every thread that computes brings
