@@ -70,6 +70,7 @@ def rows(folder: Path, noun: str, kind: type[Any]) -> list[Any]:
     return list(Storage(folder).scan_rows(f"round-0/{noun}", kind))
 
 
+@pytest.mark.slow
 def test_a_run_with_every_third_call_failing_ends_complete_and_its_ledger_is_the_servers_own_count(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:

@@ -92,7 +92,7 @@ def test_it_is_planned_offline_with_what_it_will_ask(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "pad_ray.cli", "plan", "cluster", *miniature(tmp_path, "http://127.0.0.1:9/v1", "x")]
     said = subprocess.run([*line, "--run-dir", str(run)], capture_output=True, text=True, check=True).stderr
     assert "10 training problems, 20 requests" in said
-    assert "new problems and their programs take up to 120 requests more" in said
+    assert "new problems and their solutions take up to 120 requests more" in said
     models = Counter(request.model for request in Storage(run).scan_rows("round-0/requests", Request))
     assert set(models) <= {one.model for one in load_recipe("cluster").teacher.members} and len(models) > 1
 

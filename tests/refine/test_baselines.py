@@ -151,7 +151,7 @@ def test_a_student_with_a_card_is_trained_and_is_never_asked_for_programs_in_a_c
     monkeypatch.setattr(transformers_engine.TransformersEngine, "chats", True)
     monkeypatch.setattr(transformers_engine.TransformersEngine, "chat", chat)
     trained = shutil.copytree(student, tmp_path / "trained")
-    (trained / "pad_ray.json").write_text("{}")
+    (trained / "pad_ray.json").write_text('{"format_version": 1, "thought": "program"}')
     for number, folder in enumerate((trained, student)):
         list(_evaluate_here([(job(tmp_path, folder, "zero_shot"), [Problem("p", QUESTION, "7")])]))
         assert chats == [QUESTION] * number
