@@ -154,7 +154,7 @@ def test_clients_that_ask_again_and_again_stay_together(monkeypatch: pytest.Monk
         engine.begun.acquire()
     assert [len(batch) for batch in engine.batches] == [1, 3, 3, 3]
     # No thread may be left that this process waits for when it ends.
-    engine.go_on.release()
+    engine.go_on.release(20)
 
 
 def test_a_single_client_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
