@@ -98,7 +98,7 @@ def test_the_report_stands_alone_and_names_what_it_shows(run: Path) -> None:
 def test_the_student_can_be_asked_and_shows_its_program(run: Path) -> None:
     student = run / "round-1" / "student"
     answer = json.loads(pad_ray("ask", "--student", student, "--json", "Solve 12 + 30"))
-    assert set(answer) == {"id", "answer", "outcome", "program", "steps", "votes", "tokens", "seconds"}
+    assert set(answer) == {"id", "answer", "outcome", "program", "steps", "votes", "tokens", "seconds", "detail"}
 
 
 def test_any_student_can_be_measured_on_any_problems(run: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def obedient(model: Any) -> Any:
     from serve.deployments import Student
 
     def _load(self: Any, folder: str) -> Student:
-        return Student(Parrot(), _loaded(self, folder).thought)
+        return replace(_loaded(self, folder), engine=Parrot())
 
     plain = model.func_or_class
     _loaded = plain._load

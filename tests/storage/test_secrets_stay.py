@@ -18,7 +18,7 @@ from ray_head import ray_head
 from pad_ray.storage.place import client
 from tests.fault_server import running
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 KEY, SECRET = "sk-canary-51c0e7d2b9", "canary/s3/8f04aa16c3"
 
