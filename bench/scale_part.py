@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 
-class Part:
+class Part(ABC):
     """One part with its rows prepared; `run` is what is measured, and may return facts beside."""
 
     sharded = True
@@ -19,12 +20,12 @@ class Part:
         self.folder, self.rows = folder, rows
         self.prepare()
 
-    def prepare(self) -> None:
-        """Make the rows."""
+    def prepare(self) -> None:  # noqa: B027
+        """Make the rows, for parts that need some before they are measured."""
 
+    @abstractmethod
     def run(self) -> dict[str, Any]:
         """Do it."""
-        raise NotImplementedError
 
 
 def size(folder: Path) -> int:

@@ -121,7 +121,7 @@ class Ingress:
             self._engine = self._engine or await asyncio.wait_for(self._model.engine.remote(), HEALTH_SECONDS)
             return {"sandbox": sandbox, "engine": self._engine}
         except (TimeoutError, BackPressureError, *GONE) as gone:
-            raise Unavailable("The sandbox does not answer.", 5) from gone
+            raise Unavailable("The sandbox or the student does not answer.", 5) from gone
 
     async def metrics(self) -> str:
         """See `Backend.metrics`."""
