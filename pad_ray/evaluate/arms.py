@@ -28,6 +28,7 @@ ROUND_0 = "round 0"
 RESAMPLES = 9_999
 """Draws of a bootstrap."""
 
+_COUNTS = ("steps", "tokens", "tokens_seen", "examples", "pairs", "dropped_too_long")
 Question = tuple[str, str, str]
 """Suite, problem id and question."""
 Rights = Mapping[Question, bool]
@@ -36,9 +37,9 @@ Rights = Mapping[Question, bool]
 
 def study_results(study: Study, storage: Storage) -> dict[str, Any]:
     """The content of study.json, from the arms that are finished with every seed. Raises StorageError."""
+    after = 1 if study.share == "round_0" else 0
     shared = Storage(storage.uri("shared"))
-    named = suites(shared)
-    start = _rights(shared, 0, named)
+    start = _rights(shared, 0, suites(shared)) if after else {}
     found: list[dict[str, Any]] = []
     rights: dict[str, list[Rights]] = {}
     for arm, settings in study.arms.items():
@@ -46,6 +47,7 @@ def study_results(study: Study, storage: Storage) -> dict[str, Any]:
         manifests = [load_manifest(run) for run in runs]
         if any(one is None or one.state != "done" for one in manifests):
             continue
+        named = suites(shared if after else runs[0])
         last = [max(stage.round for stage in one.stages if stage.stage == "train") for one in manifests if one]
         rights[arm] = [_rights(run, round_, named) for run, round_ in zip(runs, last, strict=True)]
         found.append(
@@ -53,7 +55,8 @@ def study_results(study: Study, storage: Storage) -> dict[str, Any]:
                 "arm": arm,
                 "about": settings.about,
                 "suites": accuracies(rights[arm]),
-                "training": [_training(run, round_) for run, round_ in zip(runs, last, strict=True)],
+                "answers": [_answers(run, round_, named) for run, round_ in zip(runs, last, strict=True)],
+                "training": [_training(run, after, round_) for run, round_ in zip(runs, last, strict=True)],
             }
         )
     unmade = [
@@ -74,6 +77,7 @@ def study_results(study: Study, storage: Storage) -> dict[str, Any]:
         "study": study.name,
         "question": study.question,
         "recipe": study.recipe,
+        "share": study.share,
         "reference": study.reference,
         "seeds": study.seeds,
         "missing": [arm for arm in study.arms if arm not in {*rights, *(one["arm"] for one in unmade)}],
@@ -175,12 +179,29 @@ def _rights(storage: Storage, round_: int, named: Sequence[str]) -> dict[Questio
     }
 
 
-def _training(storage: Storage, last: int) -> dict[str, Any]:
-    """What an arm did after round 0, over all its rounds."""
+def _answers(storage: Storage, round_: int, named: Sequence[str]) -> dict[str, Any]:
+    """How a student answered, over all suites: shares beside accuracy, and what an answer took."""
+    summaries = [read_json(storage, f"round-{round_}/eval/{suite}/summary.json") for suite in named]
+    n = sum(one["n"] for one in summaries)
+    if not n:
+        return {"n": 0}
+    found: dict[str, Any] = {
+        "n": n,
+        "executable_rate": sum(one["n"] * one["executable_rate"] for one in summaries) / n,
+        "tokens": sum(one["tokens"] for one in summaries) / n,
+    }
+    for key, counts in (("arithmetic", ("right", "calculate", "faulty")), ("oracle_sub_questions", ("n", "correct"))):
+        parts = [one[key] for one in summaries if key in one]
+        found[key] = {name: sum(part[name] for part in parts) for name in counts} if parts else None
+    return found
+
+
+def _training(storage: Storage, first: int, last: int) -> dict[str, Any]:
+    """What an arm did in these rounds: after round 0, or as a whole run."""
     manifest = load_manifest(storage)
     by_task, by_origin = Counter[str](), Counter[str]()
     total = Counter[str]()
-    for round_ in range(1, last + 1):
+    for round_ in range(first, last + 1):
         stage = manifest.find(round_, "train") if manifest else None
         if stage is None or "skipped" in stage.counts:
             continue  # nothing new to learn, no training
@@ -189,10 +210,10 @@ def _training(storage: Storage, last: int) -> dict[str, Any]:
         for training in ("preference", "checkpoint"):
             summary = read_json(storage, f"round-{round_}/{training}/summary.json")
             total["steps_on_pairs"] += summary.get("steps", 0) if training == "preference" else 0
-            for key in ("steps", "tokens", "seconds", "examples", "pairs", "dropped_too_long"):
+            for key in (*_COUNTS, "seconds"):
                 total[key] += summary.get(key, 0)
     return {
-        **{key: total[key] for key in ("steps", "steps_on_pairs", "tokens", "examples", "pairs", "dropped_too_long")},
+        **{key: total[key] for key in ("steps_on_pairs", *_COUNTS)},
         "seconds": round(float(total["seconds"]), 1),
         "by_task": dict(by_task),
         "by_origin": dict(by_origin),

@@ -282,6 +282,7 @@ def _summarise(
         "state": "done",
         "pairs" if encoding.pairs else "examples": encoding.examples,
         "dropped_too_long": encoding.dropped,
+        "tokens_seen": sum(course.tokens[: state.step]),
         "padding_share": round(course.padding_share, 5),
         "seconds": round(state.seconds, 3),
         "workers": workers,
