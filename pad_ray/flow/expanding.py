@@ -25,7 +25,7 @@ from pad_ray.thoughts.rewriting import REWRITE, new_id, rewriting_messages
 
 
 class TeacherRequests:
-    """What the recipe's teacher is asked in round 0."""
+    """What the recipe's teacher is asked in round 0, in the one form of reasoning of the recipe (see `Recipe.of`)."""
 
     def __init__(self, recipe: Recipe, recording: RecordedTeacher | None = None) -> None:
         """`recording` of kind recorded. Raises RecipeError for teachers and exemplars that cannot be used."""
@@ -53,7 +53,7 @@ class TeacherRequests:
     def reason(self, problem: Problem) -> str:
         """Why a problem gets no sample, or empty."""
         if self._teacher.kind == "worked":
-            return solution(problem, self._recipe.thought, self._teacher).reason
+            return solution(problem, self._recipe.form, self._teacher).reason
         return "" if self.count(problem) else "not_recorded"
 
     def requests(self, problem: Problem, ks: Iterable[int]) -> list[Request]:
@@ -66,7 +66,7 @@ class TeacherRequests:
         return self.requests(problem, range(asked, min(asked + self.count(problem), most)))
 
     def _request(self, problem: Problem, k: int) -> Request:
-        id_ = sample_id(problem.problem_id, self._recipe.thought, 0, k)
+        id_ = sample_id(problem.problem_id, self._recipe.form, 0, k)
         member = drawn(self._members, id_)
         # Both lists go on in turn; after a common round one is shifted, so that every pair of theirs comes.
         temperatures, there = member.temperatures, max(1, len(self._contexts))
@@ -76,7 +76,7 @@ class TeacherRequests:
         return _request(self._recipe, problem, 0, k, messages, member.model, temperature, member.max_tokens)
 
     def _messages(self, problem: Problem, context: Sequence[Exemplar]) -> tuple[Message, ...]:
-        thought = THOUGHTS[self._recipe.thought]
+        thought = THOUGHTS[self._recipe.form]
         if self._teacher.kind == "student":
             return (Message("user", thought.student_prompt(problem.question)),)
         if self._teacher.kind in UNTOLD:
@@ -113,10 +113,10 @@ class RewriteRequests:
 
 
 class StudentRequests:
-    """What the student is asked in a refinement round."""
+    """What the student is asked in a refinement round, in the one form of `recipe`."""
 
-    def __init__(self, run: Run, round_: int) -> None:
-        self._recipe, self._round, self._student = run.recipe, round_, student_of(run, round_ - 1)
+    def __init__(self, run: Run, round_: int, recipe: Recipe) -> None:
+        self._recipe, self._round, self._student = recipe, round_, student_of(run, round_ - 1)
 
     def count(self, problem: Problem) -> int:
         """As many samples for every problem."""
@@ -125,7 +125,7 @@ class StudentRequests:
     def requests(self, problem: Problem, ks: Iterable[int]) -> list[Request]:
         """The requests of a problem with these numbers."""
         recipe, refine = self._recipe, self._recipe.refine
-        prompt = (Message("user", THOUGHTS[recipe.thought].student_prompt(problem.question)),)
+        prompt = (Message("user", THOUGHTS[recipe.form].student_prompt(problem.question)),)
         return [
             _request(recipe, problem, self._round, k, prompt, self._student, refine.temperature, refine.max_tokens)
             for k in ks
@@ -134,7 +134,7 @@ class StudentRequests:
 
 def contexts(recipe: Recipe) -> list[tuple[Exemplar, ...]]:
     """The exemplar contexts of a teacher that is told what to do; none where it gets the one short exemplar."""
-    teacher, thought = recipe.teacher, recipe.thought
+    teacher, thought = recipe.teacher, recipe.form
     if teacher.contexts is None or teacher.kind in UNTOLD:
         return []
     path, unfit = teacher.exemplars, THOUGHTS[thought].unfit
@@ -144,7 +144,7 @@ def contexts(recipe: Recipe) -> list[tuple[Exemplar, ...]]:
 
 def check_exemplars(recipe: Recipe, held_out: Iterable[Problem]) -> None:
     """Raises RecipeError if an exemplar gives an evaluation question away."""
-    shown = {one.question: None for context in contexts(recipe) for one in context}
+    shown = {one.question: None for form in recipe.forms for context in contexts(recipe.of(form)) for one in context}
     held_out = list(held_out) if shown else []
     runs, questions = EvaluationRuns(held_out), {normal(one.question) for one in held_out}
     for question in shown:
@@ -183,7 +183,7 @@ def _request(
     max_tokens: int,
 ) -> Request:
     return Request(
-        sample_id=sample_id(problem.problem_id, recipe.thought, round_, k),
+        sample_id=sample_id(problem.problem_id, recipe.form, round_, k),
         problem_id=problem.problem_id,
         k=k,
         messages=messages,
