@@ -72,6 +72,6 @@ def test_sub_questions_stay_in_the_programs_that_are_taught(tmp_path: Path) -> N
             "    # How many eggs?\n"
             f"    eggs = {rows} * 2\n"
             "    # How many with 1 more?\n"
-            f"    with_1_more = eggs + 1\n"
-            "    return with_1_more\n"
+            "    more = eggs + 1\n"
+            "    return more\n"
         )
