@@ -28,6 +28,8 @@ _SENTENCES = {
     "no_entry": "it has no function or variable that holds the answer",
     "no_final_answer": "it does not end by saying its answer",
     "step_without_value": "not every one of its sub-questions has an answer with a value",
+    "several_answers": "one of its sub-questions has more than one answer",
+    "wrong_arithmetic": "one of its calculations comes to something else when it is done again",
     "no_steps": "it says its answer and nothing else",
     "nondeterministic": "it uses chance or the clock, so it need not be right the next time",
     "too_long": "it is longer than curate.max_chars={max_chars} characters in canonical form",
@@ -144,9 +146,9 @@ def _candidates(
     case: Case, recipe: Recipe, rows: Sequence[tuple[Verdict, str]], dropped: Counter[str]
 ) -> list[Candidate]:
     judged = [(case.problem, verdict, entry) for verdict, entry in rows]
-    return candidates(
-        THOUGHTS[recipe.form], judged, {case.problem.problem_id: case.known}, recipe.curate.max_chars, dropped
-    )
+    known = {case.problem.problem_id: case.known}
+    comments = recipe.teacher.commented
+    return candidates(THOUGHTS[recipe.form], judged, known, recipe.curate.max_chars, dropped, comments=comments)
 
 
 def _correct(case: Case) -> list[tuple[Verdict, str]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pad_ray.recipe_teacher import Section, Switch
+
+if TYPE_CHECKING:
+    from pad_ray.recipe import Recipe
 
 
 class Lora(Section):
@@ -37,6 +40,9 @@ class Student(Section):
     chat: bool = False
     """Wrap every prompt in the chat template of the model's tokenizer, in training and in decoding, as a turn of the
     user; false: the plain text."""
+    decomposer: Literal["shared", "own"] = "shared"
+    """Who asks the sub-questions, with thought: socratic. shared: the one student learns to ask and to answer; own: a
+    second student of the same model, which learns nothing else and is exported with the one that answers."""
 
     @model_validator(mode="after")
     def _something_to_adapt(self) -> Self:
@@ -46,3 +52,22 @@ class Student(Section):
                 " pretrained weights, or leave lora out"
             )
         return self
+
+
+def check_forms(recipe: Recipe) -> None:
+    """Raises ValueError for what only one form of reasoning can be used for."""
+    if recipe.student.decomposer == "own" and recipe.thought != "socratic":
+        raise ValueError(
+            f"student.decomposer: with thought: {recipe.thought} there are no sub-questions for a second student to"
+            " ask; leave it out, or set thought: socratic"
+        )
+    if recipe.student.decomposer == "own" and recipe.budget.minutes is not None:
+        raise ValueError(
+            "student.decomposer: the calibration of budget.minutes sizes one training, and there would be two; set"
+            " train.max_tokens or train.max_steps (of each of them) and leave budget.minutes out"
+        )
+    if recipe.teacher.sub_questions and recipe.teacher.kind == "worked" and recipe.thought != "program":
+        raise ValueError(
+            f"teacher.sub_questions: they become the comments of programs, and with thought: {recipe.thought} there are"
+            " none; leave it out, or set thought: program"
+        )

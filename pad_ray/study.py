@@ -30,8 +30,13 @@ from pad_ray.study_file import SAMPLING, Study, sampling_of, shares_sampling
 
 SHARED = "shared"
 """Run folder of what all arms share, in the folder of the study."""
-_STATES = ("checkpoint/state", "checkpoint/ray", "preference/state", "preference/ray", "preference/student")
-"""What only a training that goes on needs, by the folder of its round; the last one is where its examples begin."""
+_STATES = (
+    *(f"{training}/{part}" for training in ("checkpoint", "preference", "decomposer") for part in ("state", "ray")),
+    "decomposer/student",
+    "preference/student",
+)
+"""What only a training that goes on needs, by the folder of its round. Of the two students the first lies in that of
+the round too, and the other is where its examples begin."""
 
 
 @dataclass(frozen=True, slots=True)

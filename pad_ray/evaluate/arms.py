@@ -207,7 +207,7 @@ def _training(storage: Storage, first: int, last: int) -> dict[str, Any]:
             continue  # nothing new to learn, no training
         by_task.update(stage.counts["by_task"])
         by_origin.update(stage.counts["by_origin"])
-        for training in ("preference", "checkpoint"):
+        for training in ("preference", "decomposer", "checkpoint"):
             summary = read_json(storage, f"round-{round_}/{training}/summary.json")
             total["steps_on_pairs"] += summary.get("steps", 0) if training == "preference" else 0
             for key in (*_COUNTS, "seconds"):

@@ -28,6 +28,7 @@ from pad_ray.evaluate.story import Round, Story, read_story
 from pad_ray.evaluate.templating import template
 from pad_ray.records import Problem
 from pad_ray.storage import Storage
+from pad_ray.students.parts import DECOMPOSER
 from pad_ray.students.wheel import WHEELS
 from pad_ray.thoughts.several import forms_of, in_order, named, names_of, words
 
@@ -147,6 +148,7 @@ def _facts(story: Story, storage: Storage, round_: int) -> dict[str, Any]:
         "sandbox": sorted({one.sandbox for one in story.rounds[: round_ + 1] if one.sandbox}),
         "learning_rate": _learning_rate(recipe, round_),
         "chat": bool(own.get("chat")),
+        "decomposer": own.get(DECOMPOSER),
         "has_encoder": bool(shape.get("is_encoder_decoder")),
         "watched": [(one.number, told) for one in story.rounds[: round_ + 1] if (told := watched_sentence(one))],
     }

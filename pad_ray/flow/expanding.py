@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from pad_ray.errors import RecipeError
@@ -19,7 +20,7 @@ from pad_ray.run import Run
 from pad_ray.storage import resolve_uri
 from pad_ray.teacher.recorded import RecordedTeacher
 from pad_ray.teacher.worked import solution
-from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts import THOUGHTS, socratic
 from pad_ray.thoughts.exemplars import Exemplar, contexts_of, packaged_exemplars, read_exemplars
 from pad_ray.thoughts.rewriting import REWRITE, new_id, rewriting_messages
 
@@ -81,6 +82,8 @@ class TeacherRequests:
             return (Message("user", thought.student_prompt(problem.question)),)
         if self._teacher.kind in UNTOLD:
             return (Message("user", problem.question),)  # what else a recorded teacher was told is not known
+        if thought is socratic:
+            return socratic.teacher_messages(problem.question, context, problem.facts)
         return thought.teacher_messages(problem.question, context)
 
 
@@ -134,27 +137,43 @@ class StudentRequests:
 
 def contexts(recipe: Recipe) -> list[tuple[Exemplar, ...]]:
     """The exemplar contexts of a teacher that is told what to do; none where it gets the one short exemplar."""
-    teacher, thought = recipe.teacher, recipe.form
+    teacher = recipe.teacher
     if teacher.contexts is None or teacher.kind in UNTOLD:
         return []
-    path, unfit = teacher.exemplars, THOUGHTS[thought].unfit
-    own = read_exemplars(resolve_uri(path), thought, unfit) if path else packaged_exemplars(thought)
-    return contexts_of(own, teacher.contexts)
+    return contexts_of(_exemplars(recipe), teacher.contexts)
 
 
 def check_exemplars(recipe: Recipe, held_out: Iterable[Problem]) -> None:
-    """Raises RecipeError if an exemplar gives an evaluation question away."""
-    shown = {one.question: None for form in recipe.forms for context in contexts(recipe.of(form)) for one in context}
-    held_out = list(held_out) if shown else []
-    runs, questions = EvaluationRuns(held_out), {normal(one.question) for one in held_out}
-    for question in shown:
-        same = normal(question) in questions
-        if same or runs.sharing(Problem("", question, "")) is Sharing.TEXT:
-            what = "is" if same else f"shares {RUN} words in a row with"
-            raise RecipeError(
-                f"teacher.exemplars: the exemplar {question[:60]!r}… {what} an evaluation question.",
-                hint="Take exemplars from training problems only: what a teacher is shown comes back in its replies.",
-            )
+    """Raises RecipeError if an exemplar gives an evaluation question away, whether it falls into a context or not.
+
+    `held_out` are the problems of all suites; which one a problem belongs to, its `split` says.
+    """
+    each = [recipe.of(form) for form in recipe.forms]
+    shown = [one for single in each if contexts(single) for one in _exemplars(single)]
+    suites = defaultdict[str, list[Problem]](list)
+    for problem in held_out if shown else ():
+        suites[problem.split].append(problem)
+    for suite, problems in suites.items():
+        runs, questions = EvaluationRuns(problems), {normal(one.question) for one in problems}
+        for one in shown:
+            same = normal(one.question) in questions
+            if same or runs.sharing(Problem("", one.question, "")) is Sharing.TEXT:
+                what = "is" if same else f"shares {RUN} words in a row with"
+                where = f"{one.place}: " if one.place else ""
+                raise RecipeError(
+                    f"teacher.exemplars: {where}the exemplar {one.question[:60]!r}… {what} a question of the suite"
+                    f" {suite!r}.",
+                    hint="Take exemplars from training problems only: what a teacher is shown comes back in its"
+                    " replies, and so in what the student learns before it is asked that suite.",
+                )
+
+
+def _exemplars(recipe: Recipe) -> tuple[Exemplar, ...]:
+    """The recipe's own exemplars, or those that come along."""
+    path, thought = recipe.teacher.exemplars, recipe.form
+    if path:
+        return read_exemplars(resolve_uri(path), thought, THOUGHTS[thought].unfit)
+    return packaged_exemplars(thought)
 
 
 def drawn(members: Sequence[Asked], id_: str) -> Asked:

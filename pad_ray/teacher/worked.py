@@ -44,5 +44,6 @@ def solution(problem: Problem, thought: str, settings: Teacher) -> Solution:
     found = drafts(problem)
     if settings.every_form and not found.whole:
         return Solution("", found.reasons.get(thought, "not_in_every_form"))
-    form = thought if settings.marks or thought != "chain" else "plain_chain"
+    plain = {"chain": "plain_chain"} if not settings.marks else {}
+    form = {**plain, **({"program": "commented"} if settings.commented else {})}.get(thought, thought)
     return Solution(found.texts.get(form, ""), found.reasons.get(form, ""))
