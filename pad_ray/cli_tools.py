@@ -77,6 +77,7 @@ def ask(
     from pad_ray.flow.standalone import decoding
     from pad_ray.reasoner import Reasoner, check_questions
     from pad_ray.storage import to_row
+    from pad_ray.thoughts.several import words
 
     check_questions([question])
     kind = decode or ("vote" if samples else "greedy")
@@ -86,8 +87,9 @@ def ask(
     settings = decoding(kind, samples or 8)
     with Reasoner.load(student, engine=engine, batch_size=settings.width) as reasoner:
         answer = reasoner.solve(question, settings)
-        text, texts = reasoner.thought.NAMES
-        done = "ran" if reasoner.thought.LINEWISE else f"was {reasoner.thought.CONCLUDED}"
+        form = words(reasoner.thoughts)
+        text, texts = form.NAMES
+        done = "ran" if form.LINEWISE else f"was {form.CONCLUDED}"
     if as_json:
         typer.echo(json.dumps(to_row(answer)))
         return
@@ -159,11 +161,11 @@ def serve(
 def evaluation_lines(summary: Mapping[str, Any], out: str) -> str:
     """What `evaluate --student` says of its summary."""
     from pad_ray.evaluate.wording import duration, interval, percent
-    from pad_ray.thoughts import THOUGHTS
+    from pad_ray.thoughts.several import named, words
 
     lenient = ", numbers rounded" if summary.get("match") == "rounded" else ""
     right = f"{summary['correct']} of {summary['n']} questions right{lenient}: {percent(summary['accuracy'])}"
-    thought = THOUGHTS[summary.get("thought", "program")]
+    thought = words(named(summary.get("thought", "program")))
     done = "ran to their end" if thought.LINEWISE else "gave a value"
     ran = f"{percent(summary['executable_rate'])} of the {thought.NAMES[1]} {done}"
     return (

@@ -68,7 +68,7 @@ def reasons(case: Case, recipe: Recipe) -> list[str]:
     """Why the sample became no example: one reason, or all that are possible where this cannot be told."""
     if case.verdict.outcome is Outcome.CORRECT:
         return _of_success(case, recipe)
-    if case.round and recipe.refine.repairs and THOUGHTS[recipe.thought].repair_prompt:
+    if case.round and recipe.refine.repairs and THOUGHTS[recipe.form].repair_prompt:
         return _of_failure(case, recipe)
     return [case.verdict.outcome.value]
 
@@ -76,8 +76,8 @@ def reasons(case: Case, recipe: Recipe) -> list[str]:
 def sentence(case: Case, recipe: Recipe, found: Sequence[str]) -> str:
     """The reasons in words."""
     facts = {
-        "text": THOUGHTS[recipe.thought].NAMES[0],
-        "texts": THOUGHTS[recipe.thought].NAMES[1],
+        "text": THOUGHTS[recipe.form].NAMES[0],
+        "texts": THOUGHTS[recipe.form].NAMES[1],
         "outcome": case.verdict.outcome.value,
         "source": case.problem.source,
         "max_chars": recipe.curate.max_chars,
@@ -120,7 +120,7 @@ def _of_failure(case: Case, recipe: Recipe) -> list[str]:
         return repairs(
             [(case.problem, verdict) for verdict, _ in rows],
             verified,
-            thought=recipe.thought,
+            thought=recipe.form,
             round_=case.round,
             max_per_problem=recipe.curate.max_per_problem,
             max_chars=recipe.curate.max_chars,
@@ -147,8 +147,8 @@ def _candidates(
 ) -> list[Candidate]:
     judged = [(case.problem, verdict, entry) for verdict, entry in rows]
     known = {case.problem.problem_id: case.known}
-    comments = recipe.teacher.commented
-    return candidates(THOUGHTS[recipe.thought], judged, known, recipe.curate.max_chars, dropped, comments=comments)
+    comments = recipe.teacher.commented and recipe.form == "program"
+    return candidates(THOUGHTS[recipe.form], judged, known, recipe.curate.max_chars, dropped, comments=comments)
 
 
 def _correct(case: Case) -> list[tuple[Verdict, str]]:
@@ -159,7 +159,7 @@ def _duplicate(case: Case, recipe: Recipe) -> str:
     """Which earlier program of the problem this one repeats."""
     rows = _correct(case)
     alone = _candidates(Case(case.problem, case.round, rows[-1:], (), (), {}), recipe, rows[-1:], Counter())
-    mark, what = THOUGHTS[recipe.thought].mark, THOUGHTS[recipe.thought].NAMES[0]
+    mark, what = THOUGHTS[recipe.form].mark, THOUGHTS[recipe.form].NAMES[0]
     taught = mark(alone[0].program)
     for earlier in _candidates(case, recipe, rows[:-1], Counter()):
         if mark(earlier.program) == taught:

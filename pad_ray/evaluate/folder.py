@@ -14,7 +14,7 @@ from pad_ray.evaluate.metrics import GradedAnswer
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Prompt
 from pad_ray.storage import Storage, to_row
-from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts.several import named, words
 
 UNTRAINED = -1
 """The round of the student before any training."""
@@ -51,7 +51,7 @@ class Measurement:
     def asked(self) -> str:
         """What the student was asked for, in words."""
         exemplars = len(self.summary.get("exemplars", ()))
-        texts = THOUGHTS[self.summary.get("thought", "program")].NAMES[1]
+        texts = words(named(self.summary.get("thought", "program"))).NAMES[1]
         return {
             "direct": "answers directly",
             "zero_shot": f"writes {texts}",

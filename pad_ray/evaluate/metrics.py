@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil, floor, sqrt
 from typing import Any, Literal, TypeVar
 
@@ -41,6 +41,8 @@ class GradedAnswer:
     """Tokens generated for this problem, over all samples."""
     source: str
     """The problem's source."""
+    forms: dict[str, str] = field(default_factory=dict[str, str])
+    """Where it answered in several forms of reasoning: what became of each alone, as an outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,15 @@ def arithmetic_of(answers: Sequence[GradedAnswer]) -> dict[str, int]:
     done = [chain.checked(answer.program) for answer in answers if answer.outcome is Outcome.CORRECT]
     calculate = [one for one in done if one.claims]
     return {"right": len(done), "calculate": len(calculate), "faulty": sum(bool(one.wrong) for one in calculate)}
+
+
+def by_form(answers: Sequence[GradedAnswer]) -> dict[str, dict[str, Any]]:
+    """Where students answered in several forms: what each form reaches alone, `by_form` in summary.json."""
+    found: dict[str, dict[str, Any]] = {}
+    for form in answers[0].forms if answers else ():
+        correct, n = sum(one.forms[form] == Outcome.CORRECT for one in answers), len(answers)
+        found[form] = {"n": n, "correct": correct, "accuracy": correct / n, "ci95": list(wilson(correct, n))}
+    return found
 
 
 def summarise(answers: Sequence[GradedAnswer], *, seconds: float, **facts: Any) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from pad_ray.thoughts.rewriting import REWRITE, new_id, rewriting_messages
 
 
 class TeacherRequests:
-    """What the recipe's teacher is asked in round 0."""
+    """What the recipe's teacher is asked in round 0, in the one form of reasoning of the recipe (see `Recipe.of`)."""
 
     def __init__(self, recipe: Recipe, recording: RecordedTeacher | None = None) -> None:
         """`recording` of kind recorded. Raises RecipeError for teachers and exemplars that cannot be used."""
@@ -54,7 +54,7 @@ class TeacherRequests:
     def reason(self, problem: Problem) -> str:
         """Why a problem gets no sample, or empty."""
         if self._teacher.kind == "worked":
-            return solution(problem, self._recipe.thought, self._teacher).reason
+            return solution(problem, self._recipe.form, self._teacher).reason
         return "" if self.count(problem) else "not_recorded"
 
     def requests(self, problem: Problem, ks: Iterable[int]) -> list[Request]:
@@ -67,7 +67,7 @@ class TeacherRequests:
         return self.requests(problem, range(asked, min(asked + self.count(problem), most)))
 
     def _request(self, problem: Problem, k: int) -> Request:
-        id_ = sample_id(problem.problem_id, self._recipe.thought, 0, k)
+        id_ = sample_id(problem.problem_id, self._recipe.form, 0, k)
         member = drawn(self._members, id_)
         # Both lists go on in turn; after a common round one is shifted, so that every pair of theirs comes.
         temperatures, there = member.temperatures, max(1, len(self._contexts))
@@ -77,7 +77,7 @@ class TeacherRequests:
         return _request(self._recipe, problem, 0, k, messages, member.model, temperature, member.max_tokens)
 
     def _messages(self, problem: Problem, context: Sequence[Exemplar]) -> tuple[Message, ...]:
-        thought = THOUGHTS[self._recipe.thought]
+        thought = THOUGHTS[self._recipe.form]
         if self._teacher.kind == "student":
             return (Message("user", thought.student_prompt(problem.question)),)
         if self._teacher.kind in UNTOLD:
@@ -116,10 +116,10 @@ class RewriteRequests:
 
 
 class StudentRequests:
-    """What the student is asked in a refinement round."""
+    """What the student is asked in a refinement round, in the one form of `recipe`."""
 
-    def __init__(self, run: Run, round_: int) -> None:
-        self._recipe, self._round, self._student = run.recipe, round_, student_of(run, round_ - 1)
+    def __init__(self, run: Run, round_: int, recipe: Recipe) -> None:
+        self._recipe, self._round, self._student = recipe, round_, student_of(run, round_ - 1)
 
     def count(self, problem: Problem) -> int:
         """As many samples for every problem."""
@@ -128,7 +128,7 @@ class StudentRequests:
     def requests(self, problem: Problem, ks: Iterable[int]) -> list[Request]:
         """The requests of a problem with these numbers."""
         recipe, refine = self._recipe, self._recipe.refine
-        prompt = (Message("user", THOUGHTS[recipe.thought].student_prompt(problem.question)),)
+        prompt = (Message("user", THOUGHTS[recipe.form].student_prompt(problem.question)),)
         return [
             _request(recipe, problem, self._round, k, prompt, self._student, refine.temperature, refine.max_tokens)
             for k in ks
@@ -148,14 +148,15 @@ def check_exemplars(recipe: Recipe, held_out: Iterable[Problem]) -> None:
 
     `held_out` are the problems of all suites; which one a problem belongs to, its `split` says.
     """
-    if not contexts(recipe):
+    shown = [one for form in map(recipe.of, recipe.forms) if contexts(form) for one in _exemplars(form)]
+    if not shown:
         return
     suites = defaultdict[str, list[Problem]](list)
     for problem in held_out:
         suites[problem.split].append(problem)
     for suite, problems in suites.items():
         runs, questions = EvaluationRuns(problems), {normal(one.question) for one in problems}
-        for one in _exemplars(recipe):
+        for one in shown:
             same = normal(one.question) in questions
             if same or runs.sharing(Problem("", one.question, "")) is Sharing.TEXT:
                 what = "is" if same else f"shares {RUN} words in a row with"
@@ -170,7 +171,7 @@ def check_exemplars(recipe: Recipe, held_out: Iterable[Problem]) -> None:
 
 def _exemplars(recipe: Recipe) -> tuple[Exemplar, ...]:
     """The recipe's own exemplars, or those that come along."""
-    path, thought = recipe.teacher.exemplars, recipe.thought
+    path, thought = recipe.teacher.exemplars, recipe.form
     if path:
         return read_exemplars(resolve_uri(path), thought, THOUGHTS[thought].unfit)
     return packaged_exemplars(thought)
@@ -202,7 +203,7 @@ def _request(
     max_tokens: int,
 ) -> Request:
     return Request(
-        sample_id=sample_id(problem.problem_id, recipe.thought, round_, k),
+        sample_id=sample_id(problem.problem_id, recipe.form, round_, k),
         problem_id=problem.problem_id,
         k=k,
         messages=messages,
