@@ -147,7 +147,7 @@ def _candidates(
 ) -> list[Candidate]:
     judged = [(case.problem, verdict, entry) for verdict, entry in rows]
     known = {case.problem.problem_id: case.known}
-    comments = recipe.teacher.commented
+    comments = recipe.teacher.commented and recipe.form == "program"
     return candidates(THOUGHTS[recipe.form], judged, known, recipe.curate.max_chars, dropped, comments=comments)
 
 

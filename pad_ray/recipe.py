@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from pad_ray.recipe_augment import Augment
 from pad_ray.recipe_distill import IGNORED as NOT_DISTILLED
 from pad_ray.recipe_refine import Refine
-from pad_ray.recipe_student import Student, check_forms
+from pad_ray.recipe_student import Student
 from pad_ray.recipe_teacher import IGNORED, Section, Teacher
 from pad_ray.recipe_thought import Form, check_thought, in_order
 from pad_ray.recipe_train import Train
@@ -195,7 +195,6 @@ class Recipe(Section):
     def _sections_fit(self) -> Self:
         self.augment.check(self.teacher)
         check_thought(self)
-        check_forms(self)
         if self.decode.scorer == "verifier":
             raise ValueError(
                 "decode.scorer: the students of a run have no verifier while they are measured; leave it out, then"

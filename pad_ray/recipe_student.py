@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from pad_ray.recipe_teacher import Section, Switch
-
-if TYPE_CHECKING:
-    from pad_ray.recipe import Recipe
 
 
 class Lora(Section):
@@ -52,22 +49,3 @@ class Student(Section):
                 " pretrained weights, or leave lora out"
             )
         return self
-
-
-def check_forms(recipe: Recipe) -> None:
-    """Raises ValueError for what only one form of reasoning can be used for."""
-    if recipe.student.decomposer == "own" and recipe.thought != "socratic":
-        raise ValueError(
-            f"student.decomposer: with thought: {recipe.thought} there are no sub-questions for a second student to"
-            " ask; leave it out, or set thought: socratic"
-        )
-    if recipe.student.decomposer == "own" and recipe.budget.minutes is not None:
-        raise ValueError(
-            "student.decomposer: the calibration of budget.minutes sizes one training, and there would be two; set"
-            " train.max_tokens or train.max_steps (of each of them) and leave budget.minutes out"
-        )
-    if recipe.teacher.sub_questions and recipe.teacher.kind == "worked" and recipe.thought != "program":
-        raise ValueError(
-            f"teacher.sub_questions: they become the comments of programs, and with thought: {recipe.thought} there are"
-            " none; leave it out, or set thought: program"
-        )

@@ -25,6 +25,7 @@ def in_order(thought: str | Sequence[str]) -> tuple[str, ...]:
 
 def check_thought(recipe: Recipe) -> None:
     """Raises ValueError for what the recipe's forms of reasoning cannot be used for."""
+    _check_sub_questions(recipe)
     if recipe.thought == "program":
         return
     of = f"with thought: {recipe.thought if isinstance(recipe.thought, str) else ', '.join(recipe.thought)}"
@@ -38,6 +39,26 @@ def check_thought(recipe: Recipe) -> None:
         _check_parts(recipe, of)
     if len(recipe.forms) > 1 or not isinstance(recipe.thought, str):
         _check_several(recipe, of)
+
+
+def _check_sub_questions(recipe: Recipe) -> None:
+    """Raises ValueError for what needs sub-questions, or programs to write them into."""
+    thoughts, own = ", ".join(recipe.forms), recipe.student.decomposer == "own"
+    if own and recipe.forms != ("socratic",):
+        raise ValueError(
+            f"student.decomposer: a second student asks sub-questions for one that answers nothing else, and this"
+            f" recipe has thought: {thoughts}; leave it out, or set thought: socratic"
+        )
+    if own and recipe.budget.minutes is not None:
+        raise ValueError(
+            "student.decomposer: the calibration of budget.minutes sizes one training, and there would be two; set"
+            " train.max_tokens or train.max_steps (of each of them) and leave budget.minutes out"
+        )
+    if recipe.teacher.commented and "program" not in recipe.forms:
+        raise ValueError(
+            f"teacher.sub_questions: they become the comments of programs, and with thought: {thoughts} there are none;"
+            " leave it out, or set thought: program"
+        )
 
 
 def _check_parts(recipe: Recipe, of: str) -> None:

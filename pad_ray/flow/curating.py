@@ -101,7 +101,7 @@ def _curate_form(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Examp
         # A failure is not lost yet: it may become a repair.
         failures = [(problem, verdict) for problem, verdict, _ in judged if verdict.outcome is not Outcome.CORRECT]
         judged = [row for row in judged if row[1].outcome is Outcome.CORRECT]
-    comments = recipe.teacher.commented
+    comments = recipe.teacher.commented and recipe.form == "program"
     found = candidates(thought, judged, known, recipe.curate.max_chars, dropped, comments=comments)
     successes = capped(_still_correct(thought, found, box, dropped), recipe.curate.max_per_problem, dropped)
     if shard.round and not recipe.refine.successes:

@@ -148,10 +148,11 @@ def check_exemplars(recipe: Recipe, held_out: Iterable[Problem]) -> None:
 
     `held_out` are the problems of all suites; which one a problem belongs to, its `split` says.
     """
-    each = [recipe.of(form) for form in recipe.forms]
-    shown = [one for single in each if contexts(single) for one in _exemplars(single)]
+    shown = [one for form in map(recipe.of, recipe.forms) if contexts(form) for one in _exemplars(form)]
+    if not shown:
+        return
     suites = defaultdict[str, list[Problem]](list)
-    for problem in held_out if shown else ():
+    for problem in held_out:
         suites[problem.split].append(problem)
     for suite, problems in suites.items():
         runs, questions = EvaluationRuns(problems), {normal(one.question) for one in problems}

@@ -131,7 +131,7 @@ def _preference_job(job: TrainJob, settings: Preference, last: bool) -> TrainJob
 def _with_decomposer(run: Run, job: TrainJob, stage: Stage, reporter: Reporter) -> TrainJob:
     """Train what asks the sub-questions; returns the job of the student that answers them, exported with the other.
 
-    One that finds nothing to learn in a later round stays as it was, and goes with the other.
+    Where it finds nothing to learn in a later round it stays as it was, and goes with the other all the same.
     """
     before, folder = student_of(run, job.round - 1), f"round-{job.round}/decomposer"
     # In round 0 both begin as the same student, unless that has two parts already.

@@ -53,7 +53,7 @@ def test_a_second_student_is_for_dialogues_only_and_not_for_a_budget_of_time() -
     own: dict[str, Any] = {"student": {"model": "m", "decomposer": "own"}, "evaluate": {"baselines": ["direct"]}}
     assert recipe("socratic", **own).student.decomposer == "own"
     for thought in ("program", "chain", "equation"):
-        with pytest.raises(RecipeError, match=rf"student\.decomposer: with thought: {thought} .* leave it out"):
+        with pytest.raises(RecipeError, match=rf"student\.decomposer: .* thought: {thought}; leave it out"):
             recipe(thought, **own)
     with pytest.raises(RecipeError, match=r"student\.decomposer: .* budget\.minutes sizes one training"):
         recipe("socratic", **own, budget={"minutes": 5})
