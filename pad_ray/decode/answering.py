@@ -64,6 +64,8 @@ class Choice:
     """How many programs gave each value."""
     tokens: int
     """Tokens generated for all drafts."""
+    values: tuple[str | None, ...] = ()
+    """The value of each draft, where several voted."""
 
 
 def write(
@@ -111,9 +113,11 @@ def choose(drafts: Sequence[Draft], executions: Iterable[Execution]) -> Choice:
     """Let the drafts of one question vote, given the executions of those without a flaw, in the same order."""
     runs = iter(executions)
     ends = [next(runs) if draft.flaw is None else Execution(draft.flaw) for draft in drafts]
-    winner, votes = vote([end.value if end.outcome is Outcome.OK else None for end in ends])
+    values = tuple(end.value if end.outcome is Outcome.OK else None for end in ends)
+    winner, votes = vote(values)
     chosen = next((place for place, end in enumerate(ends) if winner and end.value == winner), 0)
-    return Choice(winner, drafts[chosen], ends[chosen], votes, sum(draft.tokens for draft in drafts))
+    tokens = sum(draft.tokens for draft in drafts)
+    return Choice(winner, drafts[chosen], ends[chosen], votes, tokens, values if len(values) > 1 else ())
 
 
 def answer_of(choice: Choice, seconds: float, *, linewise: bool = True) -> Answer:

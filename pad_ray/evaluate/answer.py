@@ -118,4 +118,5 @@ def _graded(problem: Problem, choice: Choice, rounded: bool) -> GradedAnswer:
         program=choice.draft.program,
         tokens=choice.tokens,
         source=problem.source,
+        values=choice.values,
     )
