@@ -59,6 +59,10 @@ def contest(paths: Sequence[str | Path]) -> tuple[list[Contestant], list[tuple[i
     Raises UsageError as `compare` does.
     """
     groups = [grouped(str(path)) for path in paths]
+    for name, runs in groups:
+        if not runs or (name and len(groups) == 1 and len(runs) > 1):
+            what = "is compared with nothing" if runs else "has no runs"
+            raise UsageError(f"{name!r} {what}.", hint="Name two students: NAME=RUN1,RUN2 OTHER=RUN3,RUN4.")
     if len(groups) == 1 and len(groups[0][1]) == 1:
         students = _rounds_of(groups[0][1][0])
         pairs = [(0, place) for place in range(1, len(students))]
@@ -199,7 +203,7 @@ def _contestant(name: str, paths: Sequence[str]) -> Contestant:
         for note in _unfinished(path, storage)
     ]
     if len(paths) > 1:
-        notes += _unlike([read_recipe(one) for one in storages if not one.remote or one.exists("recipe.yaml")])
+        notes += _unlike([read_recipe(one) for one in storages])
     return Contestant(name, runs, measured, costs, next(filter(None, sizes), None), notes)
 
 

@@ -193,6 +193,10 @@ def test_a_page_that_cannot_be_made_says_why(two: list[Path], tmp_path: Path) ->
         write_comparison([other, two[0]], tmp_path / "c.html")
     with pytest.raises(UsageError, match="alone holds no two evaluations"):
         write_comparison([other], tmp_path / "c.html")
+    with pytest.raises(UsageError, match="'both' is compared with nothing"):
+        write_comparison([f"both={two[0]},{two[1]}"], tmp_path / "c.html")
+    with pytest.raises(UsageError, match="'none' has no runs"):
+        grouped_differences([two[0], "none=,"])
     assert not (tmp_path / "c.html").exists()
 
 
