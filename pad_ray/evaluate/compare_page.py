@@ -71,8 +71,19 @@ def render(found: Mapping[str, Any]) -> str:
         method=method_sentences(found),
         verdict_class=_CLASSES,
         conditions=CONDITIONS,
-        by_k=any(one["at_k"] for one in students),
+        at_k_plots=_at_k_plots(students),
     )
+
+
+def _at_k_plots(students: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """By suite, what k samples are worth, a line for each run."""
+    lines: dict[str, dict[str, Sequence[Mapping[str, Any]]]] = {}
+    for student in students:
+        several = len(student["runs"]) > 1
+        for one in student["at_k"]:
+            name = f"{student['name']} {student['runs'].index(one['run']) + 1}" if several else student["name"]
+            lines.setdefault(one["suite"], {})[name] = one["at_k"]
+    return {suite: plots.at_k(found, f"at-k-{number}") for number, (suite, found) in enumerate(lines.items())}
 
 
 def sentences(found: Mapping[str, Any]) -> list[str]:

@@ -153,6 +153,27 @@ def _intervals(by_suite: Mapping[str, Sequence[tuple[str, str, Mapping[str, Any]
     return figure
 
 
+@_style()
+def at_k(by_student: Mapping[str, Sequence[Mapping[str, Any]]], name: str) -> str:
+    """pass@k (solid) and majority@k (dashed) of the students of one suite; rows are those of `at_k` in summary.json."""
+    figure, axes = _figure(2.4 + 0.2 * len(by_student))
+    for number, (student, rows) in enumerate(by_student.items()):
+        ks = [row["k"] for row in rows]
+        for key, style in (("pass", "-"), ("majority", "--")):
+            shares = [100 * row[key]["accuracy"] for row in rows]
+            label = f"{student}, {key}@k"
+            axes.plot(ks, shares, style, color=_student_colour(number - 1), marker="o", markersize=4, label=label)
+    axes.set_xscale("log", base=2)
+    ticks = sorted({row["k"] for rows in by_student.values() for row in rows})
+    axes.set_xticks(ticks, [str(k) for k in ticks])
+    axes.set_ylim(0, 105)
+    axes.set_xlabel("samples (k)", color=INK)
+    axes.set_ylabel("% correct", color=INK)
+    axes.grid(axis="y", color=INK, alpha=0.12)
+    figure.legend(loc="outside lower left", ncols=2, frameon=False, labelcolor=INK)
+    return _svg(figure, name)
+
+
 VERDICT_COLOURS = {"better": "#2f9e63", "no clear difference": "#8a8f98", "worse": "#d1495b"}
 """Of a difference."""
 

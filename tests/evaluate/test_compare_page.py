@@ -113,6 +113,18 @@ def test_the_page_says_what_it_must_and_asks_for_nothing_from_outside(two: list[
     assert "src=" not in text and "<script" not in text and "default-src 'none'" in text
 
 
+def test_votes_are_drawn_and_told_by_k(two: list[Path], tmp_path: Path) -> None:
+    chance = {"accuracy": 0.25, "ci95": [0.125, 0.5]}
+    rows = [{"k": k, "pass": {**chance, "accuracy": 0.25 + k / 8}, "majority": chance} for k in (1, 2, 4)]
+    voting = write_student(tmp_path / "voting", {"sums": first(10)}, at_k=rows)
+    page, figures = write_comparison([two[0], voting], tmp_path / "c.html")
+    told = json.loads(figures.read_text())["students"]
+    assert told[0]["at_k"] == [] and [one["at_k"] for one in told[1]["at_k"]] == [rows]
+    for said in ("pass@k", "majority@k", "voting, pass@k", "75.0 %", "12.5 – 50.0", "oracle"):
+        assert said in page.read_text(), said
+    assert "pass@k" not in write_comparison(two, tmp_path / "d.html")[0].read_text()
+
+
 def test_names_are_data(two: list[Path], tmp_path: Path) -> None:
     hostile = write_student(tmp_path / "<script>alert(1)", {"sums": first(3)})
     page, _ = write_comparison([two[0], hostile], tmp_path / "c.html")
