@@ -49,7 +49,10 @@ def write_student(
         {"round": 0, "stage": "sample", "state": "done", "counts": {"spend": spend}},
         {"round": 0, "stage": "train", "state": "done"},
     ]
-    storage.write("manifest.json", json.dumps({"recipe_hash": "x", "state": "done", "stages": stages}).encode())
+    storage.write(
+        "manifest.json",
+        json.dumps({"format_version": 1, "recipe_hash": "x", "state": "done", "stages": stages}).encode(),
+    )
     (root / "round-0/student").mkdir(parents=True)
     weights = {"a": np.zeros((500, 250), np.float16), "b": np.zeros(16, np.float16)}
     save_file(weights, root / "round-0/student/model.safetensors")
