@@ -104,15 +104,27 @@ def ask(
         typer.echo(f"values of the {texts}: {counts}")
 
 
-def compare(paths: list[str]) -> None:
+def compare(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN…", help="Runs or summary.json files; NAME=RUN1,RUN2 averages several seeds."),
+    ],
+    out: Annotated[str, typer.Option(help="Also write this .html page, and its figures beside it as .json.")] = "",
+) -> None:
     """Paired differences between finished runs, with intervals.
 
     A summary.json of an evaluation stands for a run of one suite.
     """
     from pad_ray.evaluate.compare import compare as pair_up
+    from pad_ray.evaluate.compare_page import write_comparison
+    from pad_ray.evaluate.contest import grouped, grouped_differences
     from pad_ray.evaluate.table import comparison_table
 
-    console().print(comparison_table(pair_up(paths)))
+    named = any(grouped(path)[0] for path in paths)
+    console().print(comparison_table(grouped_differences(paths) if named else pair_up(paths)))
+    if out:
+        page, figures = write_comparison(paths, out)
+        typer.echo(f"The page: {page}; its figures: {figures}")
 
 
 def report(run_dir: str) -> None:
