@@ -117,7 +117,7 @@ def test_a_subset_of_bbh_is_named_by_its_file(tmp_path: Path) -> None:
         ("a.json", "[1,", "is not JSON"),
         ("a.json", '{"question": "A?"}\n{"question": "B?"}\n', "called .jsonl"),
         ("a.json", '{"canary": "x"}', "holds no list of rows"),
-        ("a.json", "[{}, 7]", "item 2 is a JSON int"),
+        ("a.json", "[7]", "item 1 is a JSON int"),
         ("a.xml", "<a><b></a>", "is not XML"),
         ("a.xml", "<a><b/></a>", "no element <Problem>"),
         ("absent.json", None, "there is no file"),
