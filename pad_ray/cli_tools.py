@@ -155,7 +155,10 @@ def export_examples(
         Path | None, typer.Option(help="A second file, of the questions that train.validation holds out.")
     ] = None,
 ) -> None:
-    """Write a run's verified examples for other trainers, such as TRL, Axolotl and LLaMA-Factory."""
+    """Write verified examples for other trainers.
+
+    TRL, Axolotl, LLaMA-Factory and others read them.
+    """
     from pad_ray.exchange import export_examples as write_examples
 
     written = write_examples(run_dir, out, form, round_=round_, tasks=task or (), held_out=held_out)

@@ -5,8 +5,9 @@ task://coin_flip?size=300&seed=7 and task://last_letters?size=300&seed=7
 size     how many items (100)
 seed     which ones (0); items of different seeds are drawn independently
 people   people in a coin flip, or words of a name (4)
-names    all (usual), or train or heldout: heldout is every fifth name, train the others
-The names are our own list. Whatever a test set holds is left out at the intake like any repeated question.
+names    all (usual), or of them train or heldout: heldout is every fifth name, train the others; or invented
+The names are our own list; no student can learn invented ones by heart, so it learns to copy them.
+Whatever a test set holds is left out at the intake like any repeated question.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ _QUOTED = re.compile(r'"([^"\n]+)"')
 _LIMITS = {"size": (1, 1_000_000), "seed": (-(2**31), 2**31), "people": (1, 32)}
 _HELD_OUT = 5
 """Every so manieth name is held out."""
+_PARTS = ("all", "train", "heldout", "invented")
+_ONSETS = (*"bcdfghjklmnprstvwxyz", "br", "ch", "dr", "gl", "kh", "ph", "qu", "sh", "st", "th", "tr", "")
+_VOWELS = (*"aeiouy", "ai", "ee", "ia", "ou")
+_CODAS = (*"bcdfgklmnprstvwxz", "ck", "ll", "nd", "rt", "ss", "", "", "", "", "", "")
+_SHORT = 0.1
+"""Share of the invented names that are two consonants, such as Tj."""
 
 
 def coin_flips(uri: str, options: dict[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -108,8 +115,8 @@ def _drawn(task: str, uri: str, options: dict[str, str]) -> Iterator[tuple[str, 
     if unknown := [key for key in options if key not in known]:
         raise ProblemError(f"{uri}: there is no option {unknown[0]!r}.", hint=f"There are path, {', '.join(known)}.")
     part = options.get("names", "all")
-    if part not in ("all", "train", "heldout"):
-        raise ProblemError(f"{uri}: names is {part!r}.", hint="It is all, train or heldout.")
+    if part not in _PARTS:
+        raise ProblemError(f"{uri}: names is {part!r}.", hint=f"It is one of {', '.join(_PARTS)}.")
     chosen = [
         name for place, name in enumerate(names()) if part == "all" or (place % _HELD_OUT == 0) == (part == "heldout")
     ]
@@ -117,7 +124,22 @@ def _drawn(task: str, uri: str, options: dict[str, str]) -> Iterator[tuple[str, 
     own = "".join(f"-{key}{options[key]}" for key in ("people", "names") if key in options)
     for index in range(size):
         generator = Random(f"{task} {seed} {index}{own}")
-        yield f"{uri} item {index}", f"{task}/{seed}{own}/{index}", generator.sample(chosen, people), generator
+        drawn = _invented(generator, people) if part == "invented" else generator.sample(chosen, people)
+        yield f"{uri} item {index}", f"{task}/{seed}{own}/{index}", drawn, generator
+
+
+def _invented(generator: Random, count: int) -> list[str]:
+    """So many different names that nobody has."""
+    found: dict[str, None] = {}
+    while len(found) < count:
+        if generator.random() < _SHORT:
+            name = "".join(generator.sample("bcdfgjkmprtvz", 2))
+        else:
+            syllables = range(generator.randint(1, 3))
+            name = "".join(generator.choice(part) for _ in syllables for part in (_ONSETS, _VOWELS, _CODAS))
+        if len(name) > 1:
+            found[name.capitalize()] = None
+    return list(found)
 
 
 def _number(uri: str, options: dict[str, str], key: str, usual: int) -> int:

@@ -60,6 +60,11 @@ def test_held_out_names_and_other_lengths_make_other_items_with_ids_of_their_own
         for kind in kinds[2:]
     )
     assert not train & held_out and len(held_out) > 20 and len(train) > 80
+    invented = made(task, "size=40&seed=7&names=invented")
+    words = [name for one in invented for name in re.findall(r"\b[A-Z][a-z]+\b", one.question)]
+    assert len(set(words) - set(names())) > 100 and all(
+        one.problem_id == f"{task}/7-namesinvented/{n}" for n, one in enumerate(invented)
+    )
     with pytest.raises(ProblemError, match="names is 'half'"):
         made(task, "names=half")
 

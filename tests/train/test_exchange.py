@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,6 @@ from pad_ray.train.material import Material, read_material
 from tests.cli.curated_run import write_curated_run
 
 MIXTURE = "round-{}/checkpoint/mixture.parquet"
-HALF = 0.3
-"""Holds out one of the two problems that examples were made of."""
 
 
 @pytest.fixture
@@ -118,14 +117,18 @@ def test_questions_that_the_run_holds_out_are_kept_apart(run_dir: Path, tmp_path
     out, apart = tmp_path / "out.jsonl", tmp_path / "held_out.jsonl"
     with pytest.raises(UsageError, match="nothing is held out"):
         export_examples(run_dir, out, held_out=apart)
-    set_recipe(run_dir, train={"validation": HALF})
+    storage = Storage(run_dir)
+    taught = storage.read_rows(MIXTURE.format(0), Example)
+    others = [replace(one, problem_id="changed", example_id=f"{one.example_id}!") for one in taught]
+    storage.write_rows(MIXTURE.format(0), Example, [*taught, *others])
+    set_recipe(run_dir, train={"validation": 0.3})  # which by the hash of its name falls on one of the two problems
     handed = export_examples(run_dir, out, round_=0, held_out=apart)
     material = trained_on(run_dir, 0, tokenizer)
     for path, encoded in ((out, material.learned), (apart, material.held_out)):
         assert [ids(tokenizer, row["prompt"], row["completion"])[1] for row in rows_of(path)] == [
             list(one.ids) for one in encoded.rows
         ]
-    assert handed.held_out == len(material.held_out.rows) > 0
+    assert handed.held_out == len(material.held_out.rows) == len(material.learned.rows) == len(taught)
 
 
 def test_what_is_not_there_is_told(run_dir: Path, tmp_path: Path) -> None:
