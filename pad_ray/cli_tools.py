@@ -183,7 +183,7 @@ def serve(
     access_log: Annotated[str, typer.Option(help="File that gets a JSON line per request.")] = "",
     engine: Engine = "auto",
 ) -> None:
-    """Answer questions over HTTP with Ray Serve, and in a browser."""
+    """Answer questions over HTTP and in a browser (Ray Serve)."""
     from serve.run import run_service
 
     run_service(*student, host=host, port=port, access_log=access_log, engine=engine)

@@ -171,7 +171,7 @@ trainer = SFTTrainer(
 )
 trainer.train()
 for row in trainer.train_dataset:
-    print(row["input_ids"], row["completion_mask"].index(1))
+    print(row["input_ids"], next(place for place, label in enumerate(row["labels"]) if label != -100))
 """
 
 
