@@ -171,7 +171,7 @@ trainer = SFTTrainer(
 )
 trainer.train()
 for row in trainer.train_dataset:
-    print(row["input_ids"], next(place for place, label in enumerate(row["labels"]) if label != -100))
+    print("row", row["input_ids"], next(place for place, label in enumerate(row["labels"]) if label != -100))
 """
 
 
@@ -188,5 +188,5 @@ def test_trl_trains_on_the_rows_as_our_trainer_does(run_dir: Path, tmp_path: Pat
     said = subprocess.run(line, capture_output=True, text=True, env=os.environ | {"HF_HUB_OFFLINE": "1"})
     assert said.returncode == 0, said.stderr[-2000:]
     given = trained_on(run_dir, 1, tokenizer).learned.rows
-    read = [line for line in said.stdout.splitlines() if line.startswith("[")]
-    assert read == [f"{list(one.ids)} {one.prompt}" for one in given]
+    read = [line for line in said.stdout.splitlines() if line.startswith("row ")]
+    assert read == [f"row {list(one.ids)} {one.prompt}" for one in given]
