@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_prompts_of_both_tasks_in_one_call_get_what_each_gets_alone(student: Pat
     assert isinstance(engine, InParts)
     lessons = socratic.lessons(QUESTION, DIALOGUE)
     prompts = [one.prompt for one in (lessons[1], lessons[0], lessons[2], lessons[0])]
-    settings = {"max_tokens": 60, "temperature": 1.0}
+    settings: dict[str, Any] = {"max_tokens": 60, "temperature": 1.0}
     together = engine.generate(prompts, seed=[1, 2, 3, 4], **settings)
     alone = [engine.generate([one], seed=[seed], **settings)[0] for seed, one in enumerate(prompts, start=1)]
     assert [one.text for one in together] == [one.text for one in alone]

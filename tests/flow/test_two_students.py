@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,12 @@ from tests.tiny_student import make_tiny_student
 class Stopped(Reporter):
     """Somebody presses Ctrl-C when the second of the two trainings begins."""
 
-    def bar(self, label: str, total: int, unit: str) -> AbstractContextManager[Bar]:
+    @contextmanager
+    def bar(self, label: str, total: int, unit: str) -> Iterator[Bar]:
         if label == "round 0: train":
             raise KeyboardInterrupt
-        return super().bar(label, total, unit)
+        with super().bar(label, total, unit) as bar:
+            yield bar
 
 
 def weights(student: Path) -> Any:
