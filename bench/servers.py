@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -25,8 +26,6 @@ START_SECONDS = 300
 
 def run_fastapi(student: str, port: int) -> None:
     """The app that one would write first."""
-    import threading
-
     import uvicorn
     from fastapi import FastAPI
 
@@ -70,7 +69,11 @@ def run_echo(student: str, port: int) -> None:
     with connect():
         serve.start(http_options={"host": "127.0.0.1", "port": port})
         serve.run(Echo.bind())
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        # Not sigwait: a signal that reaches one of Ray's threads would never end it.
+        ended = threading.Event()
+        signal.signal(signal.SIGINT, lambda *_: ended.set())
+        while not ended.wait(0.5):
+            pass
 
 
 def run_ours(student: str, port: int) -> None:

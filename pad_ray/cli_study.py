@@ -12,6 +12,9 @@ from pad_ray.terminal import console
 
 def study(
     file: Annotated[str, typer.Argument(metavar="STUDY.yaml", help="A study by name or .yaml path.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY.PATH=VALUE …]", help="Recipe keys, for all arms.")
+    ] = None,
     run_dir: Annotated[
         str, typer.Option("--run-dir", help="Folder of the study or s3://BUCKET/PREFIX; default: runs/NAME.")
     ] = "",
@@ -30,7 +33,7 @@ def study(
     from pad_ray.study import StudyRun, forget_states, run_study
     from pad_ray.study_file import load_study
 
-    found = load_study(file)
+    found = load_study(file, overrides or ())
     end_like_ctrl_c()
     endpoint = found.base(file).storage.s3_endpoint
     storage = Storage(run_dir or f"runs/{found.name}", endpoint)

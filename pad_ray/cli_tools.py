@@ -77,6 +77,7 @@ def ask(
     from pad_ray.flow.standalone import decoding
     from pad_ray.reasoner import Reasoner, check_questions
     from pad_ray.storage import to_row
+    from pad_ray.thoughts.several import words
 
     check_questions([question])
     kind = decode or ("vote" if samples else "greedy")
@@ -86,8 +87,9 @@ def ask(
     settings = decoding(kind, samples or 8)
     with Reasoner.load(student, engine=engine, batch_size=settings.width) as reasoner:
         answer = reasoner.solve(question, settings)
-        text, texts = reasoner.thought.NAMES
-        done = "ran" if reasoner.thought.LINEWISE else f"was {reasoner.thought.CONCLUDED}"
+        form = words(reasoner.thoughts)
+        text, texts = form.NAMES
+        done = "ran" if form.LINEWISE else f"was {form.CONCLUDED}"
     if as_json:
         typer.echo(json.dumps(to_row(answer)))
         return
@@ -102,15 +104,27 @@ def ask(
         typer.echo(f"values of the {texts}: {counts}")
 
 
-def compare(paths: list[str]) -> None:
+def compare(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN…", help="Runs or summary.json files; NAME=RUN1,RUN2 averages several seeds."),
+    ],
+    out: Annotated[str, typer.Option(help="Also write this .html page, and its figures beside it as .json.")] = "",
+) -> None:
     """Paired differences between finished runs, with intervals.
 
     A summary.json of an evaluation stands for a run of one suite.
     """
     from pad_ray.evaluate.compare import compare as pair_up
+    from pad_ray.evaluate.compare_page import write_comparison
+    from pad_ray.evaluate.contest import grouped, grouped_differences
     from pad_ray.evaluate.table import comparison_table
 
-    console().print(comparison_table(pair_up(paths)))
+    named = any(grouped(path)[0] for path in paths)
+    console().print(comparison_table(grouped_differences(paths) if named else pair_up(paths)))
+    if out:
+        page, figures = write_comparison(paths, out)
+        typer.echo(f"The page: {page}; its figures: {figures}")
 
 
 def report(run_dir: str) -> None:
@@ -192,11 +206,11 @@ def serve(
 def evaluation_lines(summary: Mapping[str, Any], out: str) -> str:
     """What `evaluate --student` says of its summary."""
     from pad_ray.evaluate.wording import duration, interval, percent
-    from pad_ray.thoughts import THOUGHTS
+    from pad_ray.thoughts.several import named, words
 
     lenient = ", numbers rounded" if summary.get("match") == "rounded" else ""
     right = f"{summary['correct']} of {summary['n']} questions right{lenient}: {percent(summary['accuracy'])}"
-    thought = THOUGHTS[summary.get("thought", "program")]
+    thought = words(named(summary.get("thought", "program")))
     done = "ran to their end" if thought.LINEWISE else "gave a value"
     ran = f"{percent(summary['executable_rate'])} of the {thought.NAMES[1]} {done}"
     return (

@@ -28,6 +28,8 @@ _SENTENCES = {
     "no_entry": "it has no function or variable that holds the answer",
     "no_final_answer": "it does not end by saying its answer",
     "step_without_value": "not every one of its sub-questions has an answer with a value",
+    "several_answers": "one of its sub-questions has more than one answer",
+    "wrong_arithmetic": "one of its calculations comes to something else when it is done again",
     "no_steps": "it says its answer and nothing else",
     "nondeterministic": "it uses chance or the clock, so it need not be right the next time",
     "too_long": "it is longer than curate.max_chars={max_chars} characters in canonical form",
@@ -66,7 +68,7 @@ def reasons(case: Case, recipe: Recipe) -> list[str]:
     """Why the sample became no example: one reason, or all that are possible where this cannot be told."""
     if case.verdict.outcome is Outcome.CORRECT:
         return _of_success(case, recipe)
-    if case.round and recipe.refine.repairs and THOUGHTS[recipe.thought].repair_prompt:
+    if case.round and recipe.refine.repairs and THOUGHTS[recipe.form].repair_prompt:
         return _of_failure(case, recipe)
     return [case.verdict.outcome.value]
 
@@ -74,8 +76,8 @@ def reasons(case: Case, recipe: Recipe) -> list[str]:
 def sentence(case: Case, recipe: Recipe, found: Sequence[str]) -> str:
     """The reasons in words."""
     facts = {
-        "text": THOUGHTS[recipe.thought].NAMES[0],
-        "texts": THOUGHTS[recipe.thought].NAMES[1],
+        "text": THOUGHTS[recipe.form].NAMES[0],
+        "texts": THOUGHTS[recipe.form].NAMES[1],
         "outcome": case.verdict.outcome.value,
         "source": case.problem.source,
         "max_chars": recipe.curate.max_chars,
@@ -118,7 +120,7 @@ def _of_failure(case: Case, recipe: Recipe) -> list[str]:
         return repairs(
             [(case.problem, verdict) for verdict, _ in rows],
             verified,
-            thought=recipe.thought,
+            thought=recipe.form,
             round_=case.round,
             max_per_problem=recipe.curate.max_per_problem,
             max_chars=recipe.curate.max_chars,
@@ -144,9 +146,9 @@ def _candidates(
     case: Case, recipe: Recipe, rows: Sequence[tuple[Verdict, str]], dropped: Counter[str]
 ) -> list[Candidate]:
     judged = [(case.problem, verdict, entry) for verdict, entry in rows]
-    return candidates(
-        THOUGHTS[recipe.thought], judged, {case.problem.problem_id: case.known}, recipe.curate.max_chars, dropped
-    )
+    known = {case.problem.problem_id: case.known}
+    comments = recipe.teacher.commented and recipe.form == "program"
+    return candidates(THOUGHTS[recipe.form], judged, known, recipe.curate.max_chars, dropped, comments=comments)
 
 
 def _correct(case: Case) -> list[tuple[Verdict, str]]:
@@ -157,7 +159,7 @@ def _duplicate(case: Case, recipe: Recipe) -> str:
     """Which earlier program of the problem this one repeats."""
     rows = _correct(case)
     alone = _candidates(Case(case.problem, case.round, rows[-1:], (), (), {}), recipe, rows[-1:], Counter())
-    mark, what = THOUGHTS[recipe.thought].mark, THOUGHTS[recipe.thought].NAMES[0]
+    mark, what = THOUGHTS[recipe.form].mark, THOUGHTS[recipe.form].NAMES[0]
     taught = mark(alone[0].program)
     for earlier in _candidates(case, recipe, rows[:-1], Counter()):
         if mark(earlier.program) == taught:

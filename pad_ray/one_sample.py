@@ -17,7 +17,7 @@ from pad_ray.flow.journal import REWRITING, round_folder
 from pad_ray.flow.shard import Shard
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
-from pad_ray.records import Example, Problem, Request, Sample, Verdict
+from pad_ray.records import Example, Problem, Request, Sample, Verdict, form_of
 from pad_ray.run import stored_recipe
 from pad_ray.status import read_manifest
 from pad_ray.storage import Storage, to_row
@@ -91,7 +91,9 @@ def show(run_dir: str | Path, sample_id: str) -> Whole:
     elif examples:
         said = _became(storage, recipe, shard.round, examples, trained)
     else:
-        case = _case(shard, request, of_problem)
+        # Forms of reasoning are curated apart from each other.
+        recipe = recipe.of(form_of(sample_id))
+        case = _case(shard, request, [one for one in of_problem if one.thought == recipe.form])
         found = fate.reasons(case, recipe)
         why = fate.sentence(case, recipe, found)
         said = f"It became no example: {why}." if why else "It became no example; why cannot be told from the files."
@@ -160,7 +162,8 @@ def _case(shard: Shard, request: Request, examples: list[Example]) -> fate.Case:
     samples, verdicts = shard.samples(), shard.verdicts()
     judged: list[tuple[Verdict, str]] = []
     for other in shard.requests():
-        if other.problem_id == request.problem_id and other.sample_id in verdicts:
+        alike = form_of(other.sample_id) == form_of(request.sample_id)
+        if alike and other.problem_id == request.problem_id and other.sample_id in verdicts:
             judged.append((verdicts[other.sample_id], samples[other.sample_id].entry))
         if other.sample_id == request.sample_id:
             break
@@ -169,7 +172,12 @@ def _case(shard: Shard, request: Request, examples: list[Example]) -> fate.Case:
         problem=shard.problems()[request.problem_id],
         round=shard.round,
         judged=judged,
-        known=[example.completion for one in earlier for example in _examples(one, request.problem_id)],
+        known=[
+            example.completion
+            for one in earlier
+            for example in _examples(one, request.problem_id)
+            if example.thought == form_of(request.sample_id)
+        ],
         examples=examples,
         dropped=read_json(shard.storage, f"round-{shard.round}/examples/summary.json").get("dropped", {}),
     )

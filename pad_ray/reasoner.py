@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ValidationError
 
@@ -24,7 +24,7 @@ from pad_ray.sandbox import Sandbox
 from pad_ray.storage import resolve_uri
 from pad_ray.students import local_student
 from pad_ray.thoughts import THOUGHTS
-from pad_ray.thoughts.protocol import Thought
+from pad_ray.thoughts.several import Forms, named
 
 if TYPE_CHECKING:
     from pad_ray.decode.engine import Engine
@@ -46,7 +46,7 @@ class Reasoner:
         self,
         engine: Engine,
         box: Sandbox,
-        thought: Thought,
+        thoughts: Forms,
         scorer: Callable[[Decode], Scorer | None] = lambda _: None,
         engine_name: str = "",
     ) -> None:
@@ -56,7 +56,7 @@ class Reasoner:
         """
         self.engine_name = engine_name
         """What decodes, by the name one chooses it with; two engines may write different programs."""
-        self._engine, self._box, self._thought, self._load_scorer = engine, box, thought, scorer
+        self._engine, self._box, self._thoughts, self._load_scorer = engine, box, thoughts, scorer
         self._scorers: dict[str | None, Scorer | None] = {}
 
     @classmethod
@@ -78,15 +78,15 @@ class Reasoner:
         from pad_ray.decode.loading import load_engine
 
         folder = local_student(str(student), say=partial(print, file=sys.stderr), key="student")
-        thought = student_thought(folder)
+        thoughts = student_thoughts(folder)
         loaded = load_engine(folder, engine, batch_size=batch_size)
         box = Sandbox(level=sandbox, timeout_s=timeout_s).__enter__()
-        return cls(loaded, box, thought, partial(load_scorer, engine=loaded), loaded.name)
+        return cls(loaded, box, thoughts, partial(load_scorer, engine=loaded), loaded.name)
 
     @property
-    def thought(self) -> Thought:
-        """The form of reasoning that its student writes."""
-        return self._thought
+    def thoughts(self) -> Forms:
+        """The form of reasoning that its student writes, or the forms."""
+        return self._thoughts
 
     def solve(
         self,
@@ -127,12 +127,12 @@ class Reasoner:
             self._engine,
             # Lane solo: programs of different questions never share a process.
             partial(self._box.run, lane="solo"),
-            self._thought,
+            self._thoughts,
             [Ask(question, settings, seed) for question in questions],
             scorer=self._scorers[settings.scorer],
         )
         seconds = time.monotonic() - started
-        return [answer_of(choice, seconds, linewise=self._thought.LINEWISE) for choice in choices]
+        return [answer_of(choice, seconds, self._thoughts) for choice in choices]
 
     def close(self) -> None:
         """End the sandbox's processes."""
@@ -180,8 +180,8 @@ def decode_settings(
         raise UsageError(f"{name} is {first['input']!r}: {first['msg']}.") from None
 
 
-def student_thought(student_dir: str | Path) -> Thought:
-    """The form of reasoning a student was trained in, from its pad_ray.json; one without is untrained: `program`.
+def student_thoughts(student_dir: str | Path) -> Forms:
+    """The form of reasoning a student was trained in, or the forms, from its pad_ray.json; without one: `program`.
 
     Raises StudentError for a card that this version cannot read.
     """
@@ -190,13 +190,14 @@ def student_thought(student_dir: str | Path) -> Thought:
         return THOUGHTS["program"]
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
-        version, name = card["format_version"], str(card["thought"])
+        version, wanted = card["format_version"], card["thought"]
+        names: list[Any] = [wanted] if isinstance(wanted, str) else list(wanted)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StudentError(f"student: {path} is damaged: {error!r}.", hint="Export the student again.") from error
-    if version != CARD_FORMAT or name not in THOUGHTS:
+    if version != CARD_FORMAT or not names or any(name not in THOUGHTS for name in names):
         raise StudentError(
-            f"student: {path} says format_version {version} and thought {name!r}; this version of pad_ray reads"
+            f"student: {path} says format_version {version} and thought {wanted!r}; this version of pad_ray reads"
             f" format_version {CARD_FORMAT} and the thoughts {', '.join(THOUGHTS)}.",
             hint="Use the version of pad_ray that trained it, or a newer one.",
         )
-    return THOUGHTS[name]
+    return named(wanted)

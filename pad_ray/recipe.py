@@ -18,6 +18,7 @@ from pad_ray.recipe_distill import IGNORED as NOT_DISTILLED
 from pad_ray.recipe_refine import Refine
 from pad_ray.recipe_student import Student
 from pad_ray.recipe_teacher import IGNORED, Section, Teacher
+from pad_ray.recipe_thought import Form, check_thought, in_order
 from pad_ray.recipe_train import Train
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -175,10 +176,11 @@ class Recipe(Section):
     problems: Problems
     teacher: Teacher = Teacher()
     augment: Augment = Augment()
-    thought: Literal["program", "chain", "equation", "socratic"] = "program"
+    thought: Form | Annotated[list[Form], Field(min_length=2)] = "program"
     """The form of reasoning that is distilled. program: Python that is executed; chain: prose, step by step, whose
     answer is read; equation: a system of equations that SymPy solves in the sandbox; socratic: sub-questions, each
-    answered by the same student with the answers before it."""
+    answered by the same student with the answers before it. A list, such as [program, equation, chain]: one student
+    learns them all, answers in each, and the values vote."""
     sandbox: SandboxSettings = SandboxSettings()
     curate: Curate = Curate()
     student: Student
@@ -192,7 +194,7 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:
         self.augment.check(self.teacher)
-        self._check_thought()
+        check_thought(self)
         if self.decode.scorer == "verifier":
             raise ValueError(
                 "decode.scorer: the students of a run have no verifier while they are measured; leave it out, then"
@@ -205,36 +207,20 @@ class Recipe(Section):
             )
         return self
 
-    def _check_thought(self) -> None:
-        """Raises ValueError for what only programs can be used for."""
-        if self.thought == "program":
-            return
-        of = f"with thought: {self.thought}"
-        if self.decode.kind == "beam":
-            raise ValueError(
-                f"decode.kind: beams execute what is written so far, which {of} cannot be; use greedy or vote"
-            )
-        if self.decode.repairs:
-            raise ValueError(f"decode.repairs: {of} no interpreter says what is wrong; leave it out, or use vote")
-        if self.refine.injected:
-            raise ValueError(f"refine.injected: errors are injected into programs only; {of} leave it out")
-        if self.thought == "socratic":
-            self._check_parts(of)
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The forms of reasoning, in the order in which they are believed; mostly one."""
+        return in_order(self.thought)
 
-    def _check_parts(self, of: str) -> None:
-        """Raises ValueError for what takes a text whole, where it is taught in parts."""
-        if "few_shot" in self.evaluate.baselines:
-            raise ValueError(
-                f"evaluate.baselines: {of} the untrained student is not shown solved examples; list direct and"
-                " zero_shot, or one of them"
-            )
-        whole = {
-            "refine.preference": self.refine.preference,
-            "train.curriculum": self.train.curriculum,
-            "train.distill.kind": self.train.distill and self.train.distill.kind == "gkd",
-        }
-        if used := [key for key, value in whole.items() if value]:
-            raise ValueError(f"{used[0]}: it takes what a student writes as a whole, which {of} is taught in parts")
+    @property
+    def form(self) -> str:
+        """The form of reasoning, of a recipe that has one (see `of`). Raises ValueError where there are several."""
+        [only] = self.forms
+        return only
+
+    def of(self, form: str) -> Self:
+        """The recipe as if this form were the only one."""
+        return self if self.thought == form else self.model_copy(update={"thought": form})
 
     def identity(self) -> dict[str, Any]:
         """The part of the recipe that the results depend on: a run folder belongs to exactly one identity."""

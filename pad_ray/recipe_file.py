@@ -97,10 +97,19 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str 
             yield f"{dotted}: {_spelled(other)} in the run, {_spelled(mine)} now"
 
 
-def _apply(tree: dict[str, Any], override: str) -> None:
+def parsed_override(override: str) -> tuple[str, Any]:
+    """The dotted key and the value of `key.path=value`; what is no YAML is text. Raises RecipeError."""
     dotted, equals, raw = override.partition("=")
     if not equals or not dotted:
         raise RecipeError(f"the override {override!r} is not of the form key.path=value.")
+    try:
+        return dotted, yaml.safe_load(raw)
+    except yaml.YAMLError:
+        return dotted, raw
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    dotted, value = parsed_override(override)
     *parents, last = dotted.split(".")
     node = tree
     for key in parents:
@@ -110,10 +119,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         if not isinstance(child, dict):
             raise RecipeError(f"the override {override!r} goes into {key!r}, which is a value, not a section.")
         node = child  # pyright: ignore[reportUnknownVariableType]
-    try:
-        node[last] = yaml.safe_load(raw)
-    except yaml.YAMLError:
-        node[last] = raw
+    node[last] = value
 
 
 def explain(error: ValidationError, root: type[BaseModel] = Recipe) -> Iterator[tuple[str, str]]:

@@ -37,6 +37,9 @@ class Student(Section):
     chat: bool = False
     """Wrap every prompt in the chat template of the model's tokenizer, in training and in decoding, as a turn of the
     user; false: the plain text."""
+    decomposer: Literal["shared", "own"] = "shared"
+    """Who asks the sub-questions, with thought: socratic. shared: the one student learns to ask and to answer; own: a
+    second student of the same model, which learns nothing else and is exported with the one that answers."""
 
     @model_validator(mode="after")
     def _something_to_adapt(self) -> Self:

@@ -23,7 +23,7 @@ EXEMPLAR_KEYS = ("contexts", "exemplars")
 """Keys of kinds that are told what to do."""
 VLLM_KEYS = ("engine", "runtime_env")
 """Keys of kind vllm only."""
-WORKED_KEYS = ("marks", "every_form")
+WORKED_KEYS = ("marks", "every_form", "sub_questions")
 """Keys of kind worked only."""
 UNTOLD = ("recorded", "student", "worked")
 """Kinds that are not told what to do."""
@@ -137,6 +137,9 @@ class Teacher(Section):
     every_form: bool = False
     """Take only problems whose worked solution can be written in every form of reasoning, so that runs of different
     forms learn from the same problems; for kind worked."""
+    sub_questions: bool = False
+    """Write above each line of a program, as a comment, the sub-question that it answers, and teach the comments too;
+    for kind worked with thought: program. Problems without sub-questions are left out."""
     mixture: list[Member] = Field(default_factory=list[Member])
     """Several teachers, for kind openai: [{weight: 3, model: …}, {weight: 1, model: …, base_url: …, price: …}]. Which
     one gets a request is drawn by the hash of the sample id."""
@@ -173,6 +176,11 @@ class Teacher(Section):
     def paths(self) -> list[str]:
         """The recording files as a list."""
         return [self.path] if isinstance(self.path, str) else list(self.path)
+
+    @property
+    def commented(self) -> bool:
+        """Whether the programs of a run have comments."""
+        return self.kind == "worked" and self.sub_questions
 
     @property
     def members(self) -> list[Asked]:

@@ -242,3 +242,8 @@ class Answer:
 def sample_id(problem_id: str, thought: str, round_: int, k: int) -> str:
     """The one spelling of a sample's identity."""
     return f"{problem_id}#{thought}.r{round_}.k{k}"
+
+
+def form_of(sample_id: str) -> str:
+    """The form of reasoning that a sample is asked in, by its id."""
+    return sample_id.rpartition("#")[2].partition(".")[0]

@@ -1,5 +1,7 @@
 """A study: what all arms share is made once, then each arm goes on from there as a run of its own.
 
+Where the arms share nothing, each is a whole run from the start.
+
 `shared/` and every `arms/NAME-seedN/` are usual run folders. An arm adopts the shared stages: their files are copied
 (small ones) or linked (the student), and its manifest says last that they are done. From then on it resumes as any run
 does, and nothing here remembers anything but what lies in the folders.
@@ -28,8 +30,13 @@ from pad_ray.study_file import SAMPLING, Study, sampling_of, shares_sampling
 
 SHARED = "shared"
 """Run folder of what all arms share, in the folder of the study."""
-_STATES = ("checkpoint/state", "checkpoint/ray", "preference/state", "preference/ray", "preference/student")
-"""What only a training that goes on needs, by the folder of its round; the last one is where its examples begin."""
+_STATES = (
+    *(f"{training}/{part}" for training in ("checkpoint", "preference", "decomposer") for part in ("state", "ray")),
+    "decomposer/student",
+    "preference/student",
+)
+"""What only a training that goes on needs, by the folder of its round. Of the two students the first lies in that of
+the round too, and the other is where its examples begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,8 @@ class StudyRun:
     def __init__(self, study: Study, origin: str, storage: Storage) -> None:
         self.study, self.origin, self.storage = study, origin, storage
         self.base = study.base(origin)
+        self.shares = study.share == "round_0"
+        """Whether the arms go on from one student."""
         arms = [study.recipe_of(self.base, arm, study.seeds[0], origin) for arm in study.arms]
         # Nothing else of `refine` touches what is shared, and this stays, so arms may change or be added afterwards.
         begun = begun_recipe(self.at(SHARED))
@@ -59,7 +68,9 @@ class StudyRun:
         refine = dict(zip(SAMPLING, values, strict=True))
         self.shared = with_keys(self.base, {"name": f"{study.name}-shared", "refine": refine}, origin)
         self.sharing = [
-            one for one, recipe in zip(study.arms, arms, strict=True) if shares_sampling(self.shared, recipe)
+            one
+            for one, recipe in zip(study.arms, arms, strict=True)
+            if self.shares and shares_sampling(self.shared, recipe)
         ]
         """The arms that the programs of the shared student are for."""
 
@@ -107,8 +118,9 @@ def run_study(bound: StudyRun, reporter: Reporter) -> None:
     if all(bound.settled(task) for task in tasks):
         return
     bound.storage.write("study.yaml", bound.study.to_yaml().encode())
-    reporter.say(f"shared by {_what(bound)}")
-    _make_shared(bound, reporter)
+    if bound.shares:
+        reporter.say(f"shared by {_what(bound)}")
+        _make_shared(bound, reporter)
     for number, task in enumerate(tasks, start=1):
         where = f"arm {number} of {len(tasks)}: {task.arm}, seed {task.seed}"
         if bound.finished(task):
@@ -148,7 +160,9 @@ def _make_shared(bound: StudyRun, reporter: Reporter) -> None:
 
 def _make_arm(bound: StudyRun, task: Task, reporter: Reporter) -> None:
     with open_run(bound.recipe(task), bound.storage.uri(task.folder)) as run:
-        if not run.done(0, "evaluate"):
+        if not bound.shares:
+            bring_base_student(run, lambda sentence: reporter.say(f"  {sentence}"))
+        elif not run.done(0, "evaluate"):
             adopt(run, bound.at(SHARED), sampling=task.arm in bound.sharing)
         distill(run, reporter)
         _forget_states(run.storage)

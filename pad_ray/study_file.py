@@ -1,21 +1,22 @@
-"""A study file: one recipe, and arms that differ in what they learn from after round 0.
+"""A study file: one recipe, and arms that differ from it in some keys.
 
-Arms may override keys of `refine` only: what comes before them is made once and shared, so that they differ in nothing
-else.
+Arms that share round 0 may override keys of `refine` only: what comes before them is made once, so that they differ in
+nothing else. Arms that share nothing are whole runs, and may override any key.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
 
 from pad_ray.errors import RecipeError
 from pad_ray.recipe import Name, Recipe
-from pad_ray.recipe_file import explain, load_recipe, with_keys
+from pad_ray.recipe_file import explain, load_recipe, parsed_override, with_keys
 from pad_ray.recipe_teacher import Section
 
 SAMPLING = ("samples", "temperature", "max_tokens", "limit")
@@ -28,7 +29,7 @@ class Arm(Section):
     about: str = ""
     """What it learns from, in a few words for the page."""
     overrides: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """Keys of `refine`, such as `refine.successes: false`."""
+    """Keys of `refine`, such as `refine.successes: false`; with `share: nothing` any keys, such as `thought: chain`."""
     same_steps_as: str | None = None
     """Take exactly as many optimizer steps as this arm took."""
 
@@ -46,12 +47,15 @@ class Study(Section):
     """The recipe that all arms start from: a built-in name or the path of a .yaml file."""
     overrides: dict[str, Any] = Field(default_factory=dict[str, Any])
     """Recipe keys that are other in all arms, such as `train.max_tokens: 60000`."""
+    share: Literal["round_0", "nothing"] = "round_0"
+    """What the arms have in common. round_0: its student, so they differ in their refinement rounds; nothing: each is a
+    whole run."""
     arms: dict[Name, Arm] = Field(min_length=1)
     """The arms by name, in the order of the page."""
     reference: str
     """The arm that the others are compared with."""
     seeds: list[int] = Field(default=[0], min_length=1)
-    """Repeats of what is not shared, each another draw of `refine.seed`."""
+    """Repeats of what is not shared, each another `refine.seed`; of whole runs also another `seed`."""
 
     def base(self, origin: str) -> Recipe:
         """The recipe with what is common to all arms; `origin` is the study file, for errors. Raises RecipeError."""
@@ -59,7 +63,8 @@ class Study(Section):
 
     def recipe_of(self, base: Recipe, arm: str, seed: int, origin: str, steps: int | None = None) -> Recipe:
         """The recipe of one arm with one seed; `steps` are those of the arm that it follows. Raises RecipeError."""
-        keys = {**self.arms[arm].overrides, "name": f"{arm}-seed{seed}", "refine.seed": seed}
+        seeds = {"seed": seed, "refine.seed": seed} if self.share == "nothing" else {"refine.seed": seed}
+        keys = {**self.arms[arm].overrides, "name": f"{arm}-seed{seed}", **seeds}
         if steps is not None:
             keys["refine.steps"] = steps
         return with_keys(base, keys, f"arm {arm!r} of {origin}")
@@ -75,8 +80,8 @@ def builtin_studies() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def load_study(name_or_path: str) -> Study:
-    """Read a study by its built-in name or path and check every arm.
+def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> Study:
+    """Read a study by its built-in name or path and check every arm; `overrides` (`key.path=value`) are for all arms.
 
     Raises RecipeError naming the key, the arm, why, and what to do.
     """
@@ -94,16 +99,17 @@ def load_study(name_or_path: str) -> Study:
         raise RecipeError(f"cannot read the study {name_or_path}: {error}.") from error
     except yaml.YAMLError as error:
         raise RecipeError(f"{name_or_path} is not valid YAML: {' '.join(str(error).split())}.") from error
-    return parse_study(tree, name_or_path)
+    return parse_study(tree, name_or_path, overrides)
 
 
-def parse_study(tree: Any, origin: str) -> Study:
+def parse_study(tree: Any, origin: str, overrides: Sequence[str] = ()) -> Study:
     """Validate a study tree, its recipe and its arms; see `load_study` for the errors."""
     try:
         study = Study.model_validate(tree)
     except ValidationError as error:
         said = "; ".join(sentence for _, sentence in explain(error, Study))
         raise RecipeError(f"{said} (in {origin}).") from None
+    study = study.model_copy(update={"overrides": study.overrides | dict(map(parsed_override, overrides))})
     base = study.base(origin)
     _check_base(study, base, origin)
     for name in study.arms:
@@ -147,18 +153,22 @@ def _check_base(study: Study, base: Recipe, origin: str) -> None:
 def _check_arm(study: Study, base: Recipe, name: str, origin: str) -> None:
     arm = study.arms[name]
     for key in arm.overrides:
-        if not key.startswith("refine."):
+        if study.share == "round_0" and not key.startswith("refine."):
             raise RecipeError(
                 f"arm {name!r} of {origin} overrides {key!r}: arms share all that comes before the first refinement"
                 " round, and differ in keys of refine only.",
-                hint="Put it under `overrides` of the study, for all arms alike, or make it a study of its own.",
+                hint="Put it under `overrides` of the study, for all arms alike, or set `share: nothing`, which makes"
+                " every arm a whole run.",
             )
-    if "refine.seed" in arm.overrides:
-        raise RecipeError(
-            f"arm {name!r} of {origin} overrides 'refine.seed': its values are the `seeds` of the study.",
-            hint="List them there: every arm is repeated with each.",
-        )
+        if key in ("seed", "refine.seed"):
+            raise RecipeError(
+                f"arm {name!r} of {origin} overrides {key!r}: its values are the `seeds` of the study.",
+                hint="List them there: every arm is repeated with each.",
+            )
     recipe = study.recipe_of(base, name, study.seeds[0], origin)
+    if study.share == "nothing":
+        _check_whole(study, base, name, recipe, origin)
+        return
     if not recipe.refine.rounds:
         raise RecipeError(
             f"refine.rounds: 0 leaves arm {name!r} of {origin} nothing to do after the shared round 0.",
@@ -166,6 +176,23 @@ def _check_arm(study: Study, base: Recipe, name: str, origin: str) -> None:
         )
     if arm.same_steps_as is not None:
         _check_followed(study, base, name, origin)
+
+
+def _check_whole(study: Study, base: Recipe, name: str, recipe: Recipe, origin: str) -> None:
+    """Whether an arm that is a whole run answers the same questions as the others."""
+    if study.arms[name].same_steps_as is not None:
+        raise RecipeError(
+            f"arm {name!r} of {origin}: same_steps_as counts steps after a shared round 0, and with `share: nothing`"
+            " there is none.",
+            hint="Give all arms the same train.max_tokens or train.max_steps.",
+        )
+    if recipe.budget.minutes is not None or recipe.problems.eval != base.problems.eval:
+        key = "problems.eval" if recipe.budget.minutes is None else "budget.minutes"
+        raise RecipeError(
+            f"arm {name!r} of {origin} overrides {key!r}: arms must be measured on the same questions, and be sized"
+            " alike on every machine.",
+            hint="Leave it to the `overrides` of the study, for all arms alike.",
+        )
 
 
 def _check_followed(study: Study, base: Recipe, name: str, origin: str) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from itertools import islice
 from typing import Any, TypeVar
 
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 
+from pad_ray.decode.answering import Draft, conclude
 from pad_ray.outcomes import Outcome
 from pad_ray.sandbox import Execution
-from pad_ray.thoughts.protocol import Thought
+from pad_ray.thoughts.several import Forms
 from serve.replies import Unavailable
 
 T = TypeVar("T")
@@ -77,8 +79,8 @@ async def execute(executor: DeploymentHandle, programs: list[str]) -> list[Execu
     return await lasting(lambda: executor.run.remote(programs))
 
 
-async def concluded(executor: DeploymentHandle, thought: Thought, texts: list[str]) -> list[Execution]:
-    """What each text of a form of reasoning comes to. Raises Unavailable."""
+async def concluded(executor: DeploymentHandle, thoughts: Forms, drafts: Sequence[Draft]) -> list[Execution]:
+    """What the drafts without a flaw come to, in their order. Raises Unavailable."""
     programs: list[str] = []
 
     def ask(wanted: Sequence[str]) -> list[Execution]:
@@ -86,6 +88,6 @@ async def concluded(executor: DeploymentHandle, thought: Thought, texts: list[st
         return [Execution(Outcome.OK)] * len(wanted)
 
     # First only what there is to execute, then what it means: nothing waits in a thread meanwhile.
-    thought.conclude(ask, texts)
-    ends = await execute(executor, programs)
-    return thought.conclude(lambda _: ends, texts)
+    conclude(ask, thoughts, drafts)
+    ends = iter(await execute(executor, programs))
+    return conclude(lambda wanted: list(islice(ends, len(wanted))), thoughts, drafts)

@@ -22,9 +22,9 @@ from pad_ray.decode.loading import load_engine
 from pad_ray.decode.solving import solve
 from pad_ray.decode.stepwise import Standing, Watch
 from pad_ray.outcomes import Outcome
-from pad_ray.reasoner import decode_settings, student_thought
+from pad_ray.reasoner import decode_settings, student_thoughts
 from pad_ray.sandbox import Execution, Sandbox
-from pad_ray.thoughts.protocol import Thought
+from pad_ray.thoughts.several import Forms
 from serve.calls import execute
 from serve.errands import Attended, Errand, errand
 from serve.loopback import stay_local
@@ -56,8 +56,8 @@ class Student:
     """What generates its programs."""
     engine_name: str
     """What that is called, where one chooses."""
-    thought: Thought
-    """The form of reasoning it was trained in."""
+    thoughts: Forms
+    """The form of reasoning it was trained in, or the forms."""
 
 
 @ray_serve.deployment(
@@ -86,7 +86,7 @@ class Model:
         self._desk = ThreadPoolExecutor(1, "engine")
         self._hands = ThreadPoolExecutor(ONGOING, "ask")
         for folder in students.values():
-            student_thought(folder)
+            student_thoughts(folder)
         self._usual = next(iter(students))
         self._ready = {self._usual: self._load(students[self._usual])}
         self._engine_name = self._ready[self._usual].engine_name
@@ -94,10 +94,10 @@ class Model:
     def _load(self, folder: str) -> Student:
         load = partial(load_engine, folder, self._engine, batch_size=BATCH, threads=self._threads)
         engine = self._desk.submit(load).result()
-        student = Student(Merging(engine, BATCH, self._desk), engine.name, student_thought(folder))
+        student = Student(Merging(engine, BATCH, self._desk), engine.name, student_thoughts(folder))
         # The first call allocates much; better now than in a request.
         warm_up = Ask("What is 1 + 1?", decode_settings("greedy", 1, max_tokens=2))
-        write(student.engine, student.thought, [warm_up])
+        write(student.engine, student.thoughts, [warm_up])
         return student
 
     @ray_serve.multiplexed(max_num_models_per_replica=STUDENTS_IN_MEMORY)
@@ -122,7 +122,7 @@ class Model:
         with errand(ask) as one:
 
             def work() -> list[Draft]:
-                return write(student.engine, student.thought, [ask], wanted=lambda _: one.wanted)[0]
+                return write(student.engine, student.thoughts, [ask], wanted=lambda _: one.wanted)[0]
 
             return await asyncio.get_running_loop().run_in_executor(self._hands, work)
 
@@ -162,7 +162,7 @@ class Model:
             return ends
 
         def work() -> Choice:
-            return solve(Attended(student.engine, one), run, student.thought, [one.ask], watch=watch)[0]
+            return solve(Attended(student.engine, one), run, student.thoughts, [one.ask], watch=watch)[0]
 
         return await loop.run_in_executor(self._hands, work)
 

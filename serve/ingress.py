@@ -16,7 +16,7 @@ from ray.serve.exceptions import BackPressureError
 from ray.serve.handle import DeploymentHandle
 
 from pad_ray.decode.answering import Ask, Choice, Draft, answer_of, choose
-from pad_ray.reasoner import student_thought
+from pad_ray.reasoner import student_thoughts
 from serve.admission import Admission
 from serve.api import make_api
 from serve.calls import GONE, concluded, lasting, lasting_stream
@@ -54,7 +54,7 @@ class Ingress:
         stay_local()
         self._model, self._executor = model, executor
         self.students = tuple(students)
-        self._thoughts = {name: student_thought(folder) for name, folder in students.items()}
+        self._thoughts = {name: student_thoughts(folder) for name, folder in students.items()}
         # On a cluster the application is composed on any node, and perhaps not all of them know the token.
         self._settings = {**settings, "token": settings["token"] or os.environ.get(TOKEN_VARIABLE, "")}
         self._admission = Admission(settings["capacity"])
@@ -78,30 +78,29 @@ class Ingress:
                     task.cancel()
 
     async def _solve(self, student: str, ask: Ask) -> Replied:
-        started, model, thought = time.monotonic(), self._model_of(student), self._thoughts[student]
+        started, model, thoughts = time.monotonic(), self._model_of(student), self._thoughts[student]
         if is_searched(ask):
             choice: Choice = await lasting(lambda: model.search.remote(ask))
         else:
             drafts: list[Draft] = await lasting(lambda: model.write.remote(ask))
-            texts = [draft.program for draft in drafts if draft.flaw is None]
-            choice = choose(drafts, await concluded(self._executor, thought, texts))
+            choice = choose(drafts, await concluded(self._executor, thoughts, drafts))
         if not choice.execution.outcome.trustworthy:
             raise Unavailable(SANDBOX_FAILED, 5)
         self._measures.answer(student, choice.execution.outcome, choice.tokens)
-        answer = answer_of(choice, time.monotonic() - started, linewise=thought.LINEWISE)
+        answer = answer_of(choice, time.monotonic() - started, thoughts)
         return Replied(answer, choice.draft.prompt_tokens)
 
     async def watch(self, student: str, ask: Ask) -> AsyncGenerator[Event, None]:
         """See `Backend.watch`."""
-        model, thought = self._model_of(student), self._thoughts[student]
-        check(thought, ask.decode)
-        run = partial(concluded, self._executor, thought)
+        model, thoughts = self._model_of(student), self._thoughts[student]
+        check(thoughts, ask.decode)
+        run = partial(concluded, self._executor, thoughts)
         with self._admission.enter(ask.decode.width):
             if is_searched(ask):
                 found = lasting_stream(lambda: model.options(stream=True).watch.remote(ask))
-                happening = watch_search(ask, found, run)
+                happening = watch_search(ask, found, run, thoughts)
             else:
-                happening = watch(ask, lambda: lasting(lambda: model.write.remote(ask)), run, thought.LINEWISE)
+                happening = watch(ask, lambda: lasting(lambda: model.write.remote(ask)), run, thoughts)
             async with aclosing(happening) as events:
                 async for event in events:
                     if event.name == "answer":

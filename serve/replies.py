@@ -12,7 +12,7 @@ from pad_ray.decode.solving import check_decode
 from pad_ray.errors import UsageError
 from pad_ray.recipe import Decode
 from pad_ray.records import Answer
-from pad_ray.thoughts.protocol import Thought
+from pad_ray.thoughts.several import Forms
 from serve.schema import ErrorBody, ErrorDetail
 
 ERROR_TYPES = {
@@ -58,10 +58,10 @@ class Unfit(Exception):
     """A request asks a student for what it cannot do; the message is for whoever sent it."""
 
 
-def check(thought: Thought, decode: Decode) -> None:
-    """Raises Unfit where a student of this form of reasoning cannot be decoded so."""
+def check(thoughts: Forms, decode: Decode) -> None:
+    """Raises Unfit where a student of these forms of reasoning cannot be decoded so."""
     try:
-        check_decode(thought, decode)
+        check_decode(thoughts, decode)
     except UsageError as refused:
         raise Unfit(f"{refused.message} {refused.hint}".strip()) from None
 

@@ -20,7 +20,7 @@ from pad_ray.decode.loading import check_engine
 from pad_ray.errors import PadRayError, UsageError
 from pad_ray.flow.cluster import connect
 from pad_ray.flow.placement import here
-from pad_ray.reasoner import student_thought
+from pad_ray.reasoner import student_thoughts
 from pad_ray.students import local_student
 from serve.schema import TOKEN_VARIABLE
 
@@ -45,7 +45,7 @@ def run_service(
     folders: dict[str, str] = {}
     for student in students:
         folders[student] = str(local_student(student, say=partial(print, file=sys.stderr), key="student"))
-        student_thought(folders[student])
+        student_thoughts(folders[student])
     _let_workers_import_this_package()
     # Ray starts its workers at 15, as work that nobody waits for; here somebody does. A Model stands back by itself.
     os.environ.setdefault("RAY_worker_niceness", "0")

@@ -9,18 +9,20 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from pad_ray.decode.answering import Ask, Choice, Draft, answer_of, choose
 from pad_ray.decode.stepwise import Standing
 from pad_ray.outcomes import Outcome
 from pad_ray.sandbox.execution import Execution
+from pad_ray.thoughts import program
+from pad_ray.thoughts.several import Forms, forms_of
 from serve.replies import Unavailable
 from serve.stepping import cut
 
 Write = Callable[[], Awaitable[list[Draft]]]
-Run = Callable[[list[str]], Awaitable[list[Execution]]]
+Run = Callable[[list[Draft]], Awaitable[list[Execution]]]
 
 SANDBOX_FAILED = "The sandbox failed; send the request again in a moment."
 
@@ -41,19 +43,17 @@ def is_searched(ask: Ask) -> bool:
     return ask.decode.kind == "beam" or ask.decode.repairs > 0
 
 
-async def watch(ask: Ask, write: Write, run: Run, linewise: bool = True) -> AsyncGenerator[Event, None]:
+async def watch(ask: Ask, write: Write, run: Run, thoughts: Forms = program) -> AsyncGenerator[Event, None]:
     """The events of one question, in the order in which they happen; the last one is its answer.
 
-    `run` says what texts come to, `linewise` whether their lines run one by one, so that each is shown as a step. The
-    answer is that of `choose`, the same as without watching. Raises Unavailable if the sandbox fails.
+    `run` says what drafts come to; where the lines of a form run one by one, those of the chosen text are steps.
+    The answer is that of `choose`, the same as without watching. Raises Unavailable if the sandbox fails.
     """
     started = time.monotonic()
     yield Event("accepted", {"samples": ask.decode.samples})
     drafts = await write()
     ends: dict[int, Execution] = {}
-    tasks = {
-        asyncio.ensure_future(run([draft.program])): number for number, draft in enumerate(drafts) if draft.flaw is None
-    }
+    tasks = {asyncio.ensure_future(run([draft])): number for number, draft in enumerate(drafts) if draft.flaw is None}
     try:
         for number, draft in enumerate(drafts):
             if draft.flaw is not None:
@@ -68,12 +68,12 @@ async def watch(ask: Ask, write: Write, run: Run, linewise: bool = True) -> Asyn
     finally:
         for task in tasks:
             task.cancel()
-    async for event in _end(choose(drafts, [ends[number] for number in sorted(ends)]), run, started, linewise):
+    async for event in _end(choose(drafts, [ends[number] for number in sorted(ends)]), run, started, thoughts):
         yield event
 
 
 async def watch_search(
-    ask: Ask, found: AsyncGenerator[Standing | Choice, None], run: Run
+    ask: Ask, found: AsyncGenerator[Standing | Choice, None], run: Run, thoughts: Forms = program
 ) -> AsyncGenerator[Event, None]:
     """The same for a search: a `path` after each of its steps, the best one so far, then the program it came to."""
     started = time.monotonic()
@@ -84,18 +84,18 @@ async def watch_search(
                 yield Event("path", asdict(one))
                 continue
             yield _program(0, one.draft, one.execution)
-            async for event in _end(one, run, started):
+            async for event in _end(one, run, started, thoughts):
                 yield event
 
 
-async def _end(choice: Choice, run: Run, started: float, linewise: bool = True) -> AsyncGenerator[Event, None]:
+async def _end(choice: Choice, run: Run, started: float, thoughts: Forms) -> AsyncGenerator[Event, None]:
     """The steps of the program that was chosen, and the answer."""
     if not choice.execution.outcome.trustworthy:
         raise Unavailable(SANDBOX_FAILED, 5)
-    if choice.draft.flaw is None and linewise:
+    if choice.draft.flaw is None and forms_of(thoughts)[choice.draft.form].LINEWISE:
         async for event in _steps(choice, run):
             yield event
-    yield Event("answer", asdict(answer_of(choice, time.monotonic() - started, linewise=linewise)))
+    yield Event("answer", asdict(answer_of(choice, time.monotonic() - started, thoughts)))
 
 
 async def _steps(choice: Choice, run: Run) -> AsyncGenerator[Event, None]:
@@ -106,7 +106,7 @@ async def _steps(choice: Choice, run: Run) -> AsyncGenerator[Event, None]:
         if state == "ran":
             end = choice.execution
             if step.program is not None:
-                [end] = await run([step.program])
+                [end] = await run([replace(choice.draft, program=step.program)])
             if not end.outcome.trustworthy:
                 raise Unavailable(SANDBOX_FAILED, 5)
             # A value that is no answer (a list of names, say) was set all the same.

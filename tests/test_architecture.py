@@ -29,6 +29,7 @@ LAYERS = [
         "recipe_refine",
         "recipe_student",
         "recipe_teacher",
+        "recipe_thought",
         "recipe_train",
         "recipe_file",
         "recipe_reference",

@@ -30,10 +30,12 @@ FORMS = {
     "chain": "chain",
     "plain_chain": "chain",
     "program": "program",
+    "commented": "program",
     "equation": "equation",
     "socratic": "socratic",
 }
-"""The forms, with the thought that judges each: `plain_chain` is the chain without its calculator marks."""
+"""The forms, with the thought that judges each: `plain_chain` is the chain without its calculator marks, `commented`
+the program with the sub-question of each line above it."""
 AT_ONCE = 256
 """Problems whose renderings are judged together."""
 
@@ -64,6 +66,8 @@ class _Line(NamedTuple):
     """What its result is called."""
     calculation: ast.expr
     """What is calculated, with earlier results by name."""
+    question: str
+    """The sub-question that it answers; empty where there is none, and for later calculations of one step."""
 
 
 class _Unusable(Exception):
@@ -115,10 +119,14 @@ def drafts(problem: Problem) -> Rendering:
     try:
         lines = _lines(problem, steps)
         texts["program"], texts["equation"] = _program(lines), _system(lines)
+        if all(step.question.strip() for step in steps):
+            texts["commented"] = _program(lines, commented=True)
+        else:
+            reasons["commented"] = "no_sub_question"
     except _Unusable as unusable:
-        reasons |= dict.fromkeys(("program", "equation"), str(unusable))
+        reasons |= dict.fromkeys(("program", "commented", "equation"), str(unusable))
     try:
-        texts["socratic"] = socratic.render(_pairs(problem, steps))
+        texts["socratic"] = _dialogue(problem, steps)
     except _Unusable as unusable:
         reasons["socratic"] = str(unusable)
     return Rendering(problem, texts, reasons)
@@ -128,7 +136,7 @@ def _of_template(problem: Problem, program: str) -> Rendering:
     """Words without arithmetic: a chain and a program are all there can be."""
     prose = chain.render(problem.rationale.splitlines(), problem.answer)
     texts = {"program": program} | ({"chain": prose, "plain_chain": prose} if problem.rationale else {})
-    reasons = dict.fromkeys(("chain", "plain_chain", "equation", "socratic"), "no_marks")
+    reasons = dict.fromkeys(("chain", "plain_chain", "commented", "equation", "socratic"), "no_marks")
     return Rendering(problem, texts, {form: why for form, why in reasons.items() if form not in texts})
 
 
@@ -161,7 +169,8 @@ def _lines(problem: Problem, steps: Sequence[Step]) -> list[_Line]:
             if tree is None or value is None or arithmetic.names(tree):
                 raise _Unusable("unreadable_mark")
             name = step_name("" if place else step.question, len(lines) + 1, results)
-            lines.append(_Line(name, _Linked(results, asked, used).visit(tree)))
+            question = "" if place else " ".join(step.question.split())
+            lines.append(_Line(name, _Linked(results, asked, used).visit(tree), question))
             again = arithmetic.value(lines[-1].calculation, found)
             if again is None:
                 raise _Unusable("unreadable_mark")
@@ -184,14 +193,27 @@ def _calculations(step: Step) -> list[tuple[str, str]]:
     return [one for one in sums if chain.holds(*one)] or marked
 
 
-def _program(lines: Sequence[_Line]) -> str:
-    body = "".join(f"    {name} = {ast.unparse(calculation)}\n" for name, calculation in lines)
+def _program(lines: Sequence[_Line], *, commented: bool = False) -> str:
+    body = "".join(
+        f"    # {line.question}\n" * bool(commented and line.question)
+        + f"    {line.name} = {ast.unparse(line.calculation)}\n"
+        for line in lines
+    )
     return f"def solution():\n{body}    return {lines[-1].name}\n"
 
 
 def _system(lines: Sequence[_Line]) -> str:
-    sides = [(name, ast.unparse(calculation)) for name, calculation in lines]
+    sides = [(line.name, ast.unparse(line.calculation)) for line in lines]
     return equation.render([*sides, (equation.ASKED, lines[-1].name)])
+
+
+def _dialogue(problem: Problem, steps: Sequence[Step]) -> str:
+    if any(chain.checked(step.answer).wrong for step in steps):
+        raise _Unusable("wrong_arithmetic")  # the marks, which are not written into it
+    text, reason = socratic.target(socratic.render(_pairs(problem, steps)))
+    if reason:
+        raise _Unusable(reason)
+    return text
 
 
 def _pairs(problem: Problem, steps: Sequence[Step]) -> list[Step]:

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pad_ray.curate.comments import with_comments
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Example, Problem, Verdict
 from pad_ray.thoughts.protocol import Thought
@@ -29,11 +30,13 @@ def candidates(
     known: Mapping[str, Sequence[str]],
     max_chars: int,
     dropped: Counter[str],
+    *,
+    comments: bool = False,
 ) -> list[Candidate]:
     """Distinct texts of the correct verdicts in the form that is taught; what falls away is counted in `dropped`.
 
     `verdicts` brings each Verdict with its Problem and entry name; `known` holds the texts by problem id that
-    earlier rounds already teach.
+    earlier rounds already teach. With `comments`, those of programs are taught too.
     """
     seen = defaultdict[str, set[str]](set)
     for problem_id, programs in known.items():
@@ -44,6 +47,7 @@ def candidates(
             dropped[verdict.outcome.value] += 1
             continue
         program, reason = thought.target(verdict.program, entry)
+        program = with_comments(verdict.program, program) if comments else program
         if reason:
             dropped[reason] += 1
         elif len(program) > max_chars:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args, overload
 from pad_ray.errors import StudentError, UsageError
 from pad_ray.recipe import EngineName
 from pad_ray.storage import resolve_uri
+from pad_ray.students.parts import decomposer_of
 
 if TYPE_CHECKING:
     from pad_ray.decode.student_engine import StudentEngine
@@ -44,7 +45,7 @@ def load_engine(
     device: str | None = None,
     threads: int | None = None,
 ) -> StudentEngine:
-    """The engine of a student: one of ENGINES, or `auto` (see `fitting_engine`).
+    """The engine of a student: one of ENGINES, or `auto` (see `fitting_engine`). Of a student of two parts it has both.
 
     `batch_size` prompts are decoded together; `device` is for transformers, `threads` for what computes on a CPU.
     Raises UsageError for an engine that there is not, StudentError for one that cannot be had here or does not decode
@@ -52,6 +53,8 @@ def load_engine(
     """
     check_engine(engine)
     chosen = fitting_engine(student_dir, batch_size) if engine == "auto" else engine
+    if decomposer := decomposer_of(student_dir):
+        return _load_parts(student_dir, decomposer, chosen, batch_size=batch_size, device=device, threads=threads)
     if chosen == "llama_cpp":
         from pad_ray.decode.llama_cpp_engine import LlamaCppEngine
 
@@ -60,11 +63,28 @@ def load_engine(
         from pad_ray.decode.vllm_engine import VllmEngine
 
         return VllmEngine(student_dir, batch_size=batch_size)
+    return _transformers(student_dir, batch_size=batch_size, device=device, threads=threads)
+
+
+def _transformers(student_dir: str | Path, **settings: Any) -> TransformersEngine:
     from pad_ray.decode.encoder_decoder_engine import EncoderDecoderEngine
     from pad_ray.decode.transformers_engine import TransformersEngine
 
     kind = EncoderDecoderEngine if has_encoder(student_dir) else TransformersEngine
-    return kind(student_dir, batch_size=batch_size, device=device, threads=threads)
+    return kind(student_dir, **settings)
+
+
+def _load_parts(student_dir: str | Path, decomposer: Path, engine: str, **settings: Any) -> StudentEngine:
+    """Both models of a student of two parts, side by side. Raises StudentError for engines that load one."""
+    from pad_ray.decode.parts import InParts
+
+    if engine != "transformers":
+        raise StudentError(
+            f"engine: {engine} decodes one model, and {str(student_dir)!r} has two, of which one asks the"
+            " sub-questions.",
+            hint="Use engine transformers.",
+        )
+    return InParts(_transformers(student_dir, **settings), _transformers(decomposer, **settings))
 
 
 def check_engine(engine: str) -> None:
@@ -84,7 +104,7 @@ def fitting_engine(student_dir: str | Path, batch_size: int) -> EngineName:
     from pad_ray.decode.llama_cpp_engine import has_llama_cpp
     from pad_ray.students.gguf_export import unfit
 
-    if batch_size > 1 or torch.cuda.is_available() or not has_llama_cpp():
+    if batch_size > 1 or torch.cuda.is_available() or not has_llama_cpp() or decomposer_of(student_dir):
         return "transformers"
     return "transformers" if unfit(student_dir, *load_tokenizer(str(student_dir))) else "llama_cpp"
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pad_ray.decode.answering import Ask, Choice, choose, write
+from pad_ray.decode.answering import Ask, Choice, choose, conclude, write
 from pad_ray.decode.engine import Engine
 from pad_ray.decode.repair import repaired
 from pad_ray.decode.scorers import Scorer
 from pad_ray.decode.stepwise import Watch, search
 from pad_ray.errors import UsageError
 from pad_ray.recipe import Decode
-from pad_ray.thoughts.protocol import Execute, RepairForm, Thought
+from pad_ray.thoughts.protocol import Execute, RepairForm
+from pad_ray.thoughts.several import Forms, words
 
 
 def solve(
     engine: Engine,
     execute: Execute,
-    thought: Thought,
+    thoughts: Forms,
     asks: Sequence[Ask],
     *,
     prompt: Callable[[str], str] | None = None,
@@ -33,15 +34,16 @@ def solve(
     what `check_decode` refuses.
     """
     for decode in dict.fromkeys(ask.decode for ask in asks):
-        check_decode(thought, decode)
+        check_decode(thoughts, decode)
     choices: dict[int, Choice] = {}
     plain = [place for place, ask in enumerate(asks) if ask.decode.kind != "beam"]
-    written = write(engine, thought, [asks[place] for place in plain], prompt=prompt, stop=stop)
-    executions = iter(
-        thought.conclude(execute, [draft.program for drafts in written for draft in drafts if draft.flaw is None])
-    )
+    written = write(engine, thoughts, [asks[place] for place in plain], prompt=prompt, stop=stop)
+    executions = iter(conclude(execute, thoughts, [draft for drafts in written for draft in drafts]))
     for place, drafts in zip(plain, written, strict=True):
         choices[place] = choose(drafts, [next(executions) for draft in drafts if draft.flaw is None])
+    if isinstance(thoughts, tuple):
+        return [choices[place] for place in plain]  # neither beams nor repairs are for several forms
+    thought = thoughts
     searched: dict[Decode, list[int]] = {}
     for place, ask in enumerate(asks):
         if ask.decode.kind == "beam":
@@ -63,16 +65,16 @@ def solve(
     )
 
 
-def check_decode(thought: Thought, decode: Decode) -> None:
-    """Raises UsageError where a form of reasoning cannot be decoded so."""
-    _, texts = thought.NAMES
+def check_decode(thoughts: Forms, decode: Decode) -> None:
+    """Raises UsageError where a student of these forms of reasoning cannot be decoded so."""
+    _, texts = words(thoughts).NAMES
     hint = "Use greedy, or vote."
-    if decode.kind == "beam" and not thought.LINEWISE:
+    if decode.kind == "beam" and not words(thoughts).LINEWISE:
         raise UsageError(
             f"decode: beams execute what is written so far, and this student writes {texts}, which cannot be.",
             hint=hint,
         )
-    if decode.repairs and thought.repair_prompt is None:
+    if decode.repairs and (isinstance(thoughts, tuple) or thoughts.repair_prompt is None):
         raise UsageError(
             f"decode: repairs start from what an interpreter says of a program, and this student writes {texts}.",
             hint=hint,

@@ -19,6 +19,7 @@ from pad_ray.recipe import Decode
 from pad_ray.records import Problem
 from pad_ray.sandbox import Sandbox
 from pad_ray.thoughts import direct
+from pad_ray.thoughts.several import Forms, names_of
 
 
 def answer_batch(
@@ -42,14 +43,16 @@ def answer_batch(
     choices = solve(
         engine,
         box.run,
-        asking.thought,
+        asking.thoughts,
         asks,
-        prompt=asking.prompt,
+        prompt=None if isinstance(asking.thoughts, tuple) else asking.prompt,
         repair=asking.repair,
         stop=asking.stop,
         scorer=scorer,
     )
-    return [_graded(problem, choice, rounded) for problem, choice in zip(problems, choices, strict=True)]
+    return [
+        _graded(problem, choice, rounded, asking.thoughts) for problem, choice in zip(problems, choices, strict=True)
+    ]
 
 
 def answer_given(
@@ -106,7 +109,8 @@ def answer_directly(
     return answers
 
 
-def _graded(problem: Problem, choice: Choice, rounded: bool) -> GradedAnswer:
+def _graded(problem: Problem, choice: Choice, rounded: bool, thoughts: Forms) -> GradedAnswer:
+    alone = [judge(end, problem.answer, rounded=rounded).outcome.value for end in choice.alone]
     outcome, value, detail = judge(choice.execution, problem.answer, rounded=rounded)
     return GradedAnswer(
         problem_id=problem.problem_id,
@@ -118,4 +122,6 @@ def _graded(problem: Problem, choice: Choice, rounded: bool) -> GradedAnswer:
         program=choice.draft.program,
         tokens=choice.tokens,
         source=problem.source,
+        forms=dict(zip(names_of(thoughts), alone, strict=True)) if alone else {},
+        values=choice.values,
     )

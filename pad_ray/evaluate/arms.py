@@ -16,6 +16,8 @@ from typing import Any
 
 from pad_ray.evaluate.folder import read_answers, read_json, suites
 from pad_ray.evaluate.metrics import difference_around, paired, wilson, wilson_around
+from pad_ray.evaluate.resampling import RESAMPLES as RESAMPLES
+from pad_ray.evaluate.resampling import bootstrap, vary
 from pad_ray.manifest import load_manifest
 from pad_ray.outcomes import Outcome
 from pad_ray.storage import Storage
@@ -25,9 +27,8 @@ POOLED = "all suites"
 """What the questions of all suites together are called."""
 ROUND_0 = "round 0"
 """What the student that all arms start from is called."""
-RESAMPLES = 9_999
-"""Draws of a bootstrap."""
 
+_COUNTS = ("steps", "tokens", "tokens_seen", "examples", "pairs", "dropped_too_long")
 Question = tuple[str, str, str]
 """Suite, problem id and question."""
 Rights = Mapping[Question, bool]
@@ -36,9 +37,9 @@ Rights = Mapping[Question, bool]
 
 def study_results(study: Study, storage: Storage) -> dict[str, Any]:
     """The content of study.json, from the arms that are finished with every seed. Raises StorageError."""
+    after = 1 if study.share == "round_0" else 0
     shared = Storage(storage.uri("shared"))
-    named = suites(shared)
-    start = _rights(shared, 0, named)
+    start = _rights(shared, 0, suites(shared)) if after else {}
     found: list[dict[str, Any]] = []
     rights: dict[str, list[Rights]] = {}
     for arm, settings in study.arms.items():
@@ -46,6 +47,7 @@ def study_results(study: Study, storage: Storage) -> dict[str, Any]:
         manifests = [load_manifest(run) for run in runs]
         if any(one is None or one.state != "done" for one in manifests):
             continue
+        named = suites(shared if after else runs[0])
         last = [max(stage.round for stage in one.stages if stage.stage == "train") for one in manifests if one]
         rights[arm] = [_rights(run, round_, named) for run, round_ in zip(runs, last, strict=True)]
         found.append(
@@ -53,7 +55,8 @@ def study_results(study: Study, storage: Storage) -> dict[str, Any]:
                 "arm": arm,
                 "about": settings.about,
                 "suites": accuracies(rights[arm]),
-                "training": [_training(run, round_) for run, round_ in zip(runs, last, strict=True)],
+                "answers": [_answers(run, round_, named) for run, round_ in zip(runs, last, strict=True)],
+                "training": [_training(run, after, round_) for run, round_ in zip(runs, last, strict=True)],
             }
         )
     unmade = [
@@ -74,6 +77,7 @@ def study_results(study: Study, storage: Storage) -> dict[str, Any]:
         "study": study.name,
         "question": study.question,
         "recipe": study.recipe,
+        "share": study.share,
         "reference": study.reference,
         "seeds": study.seeds,
         "missing": [arm for arm in study.arms if arm not in {*rights, *(one["arm"] for one in unmade)}],
@@ -106,7 +110,7 @@ def accuracies(rights: Sequence[Rights]) -> list[dict[str, Any]]:
         if _agree(rights, questions):
             low, high = wilson(sum(rights[0][one] for one in questions), n)
         else:
-            low, high = _bootstrap(shares) if _vary(shares) else wilson_around(right / n, n)
+            low, high = bootstrap(shares) if vary(shares) else wilson_around(right / n, n)
         rows.append({"suite": suite, "n": n, "correct": round(right, 1), "accuracy": right / n, "ci95": [low, high]})
     return rows
 
@@ -123,7 +127,7 @@ def compared(before: Sequence[Rights], after: Sequence[Rights]) -> list[dict[str
             row["after"] = sum(_share(after, one) for one in questions) / len(questions)
             if not (_agree(before, questions) and _agree(after, questions)):
                 around = difference_around(row["before"], row["after"], len(questions))
-                row["ci95"] = _bootstrap(changes) if _vary(changes) else around
+                row["ci95"] = bootstrap(changes) if vary(changes) else around
             row["difference"] = sum(changes) / len(changes)
             row["gained"], row["lost"] = sum(one > 0 for one in changes), sum(one < 0 for one in changes)
             row["p_value"] = None
@@ -151,22 +155,6 @@ def _agree(rights: Sequence[Rights], questions: Sequence[Question]) -> bool:
     return all(one[question] == rights[0][question] for one in rights for question in questions)
 
 
-def _vary(values: Sequence[float]) -> bool:
-    """Whether a bootstrap would have a width; differences of thirds are never quite alike."""
-    return len({round(value, 9) for value in values}) > 1
-
-
-def _bootstrap(values: Sequence[float]) -> tuple[float, float]:
-    """95 % interval of the mean over questions whose values are not all alike."""
-    import numpy as np
-    from scipy.stats import bootstrap
-
-    drawn = bootstrap((np.array(values),), np.mean, n_resamples=RESAMPLES, method="percentile", rng=0)
-    # What is left of a sum of thirds must not pass for a bound beside zero.
-    low, high = (round(float(bound), 9) + 0.0 for bound in drawn.confidence_interval)
-    return low, high
-
-
 def _rights(storage: Storage, round_: int, named: Sequence[str]) -> dict[Question, bool]:
     return {
         (suite, one.problem_id, one.question): one.outcome is Outcome.CORRECT
@@ -175,24 +163,45 @@ def _rights(storage: Storage, round_: int, named: Sequence[str]) -> dict[Questio
     }
 
 
-def _training(storage: Storage, last: int) -> dict[str, Any]:
-    """What an arm did after round 0, over all its rounds."""
+def _answers(storage: Storage, round_: int, named: Sequence[str]) -> dict[str, Any]:
+    """How a student answered, over all suites: shares beside accuracy, and what an answer took."""
+    return answers_of([read_json(storage, f"round-{round_}/eval/{suite}/summary.json") for suite in named])
+
+
+def answers_of(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The same of any summaries, taken together."""
+    n = sum(one["n"] for one in summaries)
+    if not n:
+        return {"n": 0}
+    found: dict[str, Any] = {
+        "n": n,
+        "executable_rate": sum(one["n"] * one["executable_rate"] for one in summaries) / n,
+        "tokens": sum(one["tokens"] for one in summaries) / n,
+    }
+    for key, counts in (("arithmetic", ("right", "calculate", "faulty")), ("oracle_sub_questions", ("n", "correct"))):
+        parts = [one[key] for one in summaries if key in one]
+        found[key] = {name: sum(part[name] for part in parts) for name in counts} if parts else None
+    return found
+
+
+def _training(storage: Storage, first: int, last: int) -> dict[str, Any]:
+    """What an arm did in these rounds: after round 0, or as a whole run."""
     manifest = load_manifest(storage)
     by_task, by_origin = Counter[str](), Counter[str]()
     total = Counter[str]()
-    for round_ in range(1, last + 1):
+    for round_ in range(first, last + 1):
         stage = manifest.find(round_, "train") if manifest else None
         if stage is None or "skipped" in stage.counts:
             continue  # nothing new to learn, no training
         by_task.update(stage.counts["by_task"])
         by_origin.update(stage.counts["by_origin"])
-        for training in ("preference", "checkpoint"):
+        for training in ("preference", "decomposer", "checkpoint"):
             summary = read_json(storage, f"round-{round_}/{training}/summary.json")
             total["steps_on_pairs"] += summary.get("steps", 0) if training == "preference" else 0
-            for key in ("steps", "tokens", "seconds", "examples", "pairs", "dropped_too_long"):
+            for key in (*_COUNTS, "seconds"):
                 total[key] += summary.get(key, 0)
     return {
-        **{key: total[key] for key in ("steps", "steps_on_pairs", "tokens", "examples", "pairs", "dropped_too_long")},
+        **{key: total[key] for key in ("steps_on_pairs", *_COUNTS)},
         "seconds": round(float(total["seconds"]), 1),
         "by_task": dict(by_task),
         "by_origin": dict(by_origin),

@@ -16,6 +16,7 @@ from pad_ray.recipe import Prompt
 from pad_ray.records import Example, Message
 from pad_ray.thoughts import direct, program
 from pad_ray.thoughts.protocol import RepairForm, Thought
+from pad_ray.thoughts.several import Forms, forms_of
 
 if TYPE_CHECKING:
     from pad_ray.decode.student_engine import StudentEngine
@@ -36,8 +37,8 @@ class Asking:
     """Text that ends the reply, or empty."""
     repair: RepairForm | None = None
     """What the student reads before it mends a text that came to nothing; None: the form that the thought trains."""
-    thought: Thought = program
-    """The form of reasoning it is asked for."""
+    thoughts: Forms = program
+    """The form of reasoning it is asked for, or the forms; several have prompts of their own."""
 
 
 def asking(
@@ -45,14 +46,15 @@ def asking(
     kind: Prompt,
     exemplars: Sequence[Example] = (),
     *,
-    thought: Thought = program,
+    thoughts: Forms = program,
     trained: bool = False,
 ) -> Asking:
-    """How to ask the student of an engine for this form of reasoning; one that is `trained` as it was trained."""
+    """How to ask the student of an engine for these forms of reasoning; one that is `trained` as it was trained."""
+    thought = forms_of(thoughts)[0]
     if kind == "few_shot":
         # The student's own form, after exemplars in the same form.
         shown = "".join(f"{one.prompt}{one.completion}\n" for one in exemplars)
-        return Asking(lambda question: shown + thought.student_prompt(question), thought.STOP, thought=thought)
+        return Asking(lambda question: shown + thought.student_prompt(question), thought.STOP, thoughts=thought)
     if kind == "direct":
         if engine.chats:
             return Asking(lambda question: engine.chat(direct.chat_messages(question)))
@@ -61,9 +63,9 @@ def asking(
         return Asking(
             lambda question: engine.chat(thought.chat_messages(question)),
             repair=_repair_in_chat(engine, thought),
-            thought=thought,
+            thoughts=thought,
         )
-    return Asking(thought.student_prompt, thought=thought)
+    return Asking(thought.student_prompt, thoughts=thoughts)
 
 
 def draw_exemplars(examples: Iterable[Example], seed: int) -> tuple[Example, ...]:

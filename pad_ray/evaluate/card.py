@@ -28,8 +28,9 @@ from pad_ray.evaluate.story import Round, Story, read_story
 from pad_ray.evaluate.templating import template
 from pad_ray.records import Problem
 from pad_ray.storage import Storage
+from pad_ray.students.parts import DECOMPOSER
 from pad_ray.students.wheel import WHEELS
-from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts.several import forms_of, in_order, named, names_of, words
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -115,7 +116,8 @@ def _front_matter(story: Story, storage: Storage) -> str:
 
 def _facts(story: Story, storage: Storage, round_: int) -> dict[str, Any]:
     recipe = story.recipe
-    thought = recipe.get("thought", "program")
+    thoughts = named(recipe.get("thought", "program"))
+    first = forms_of(thoughts)[0]
     own = read_json(storage, f"round-{round_}/student/pad_ray.json")
     shape = read_json(storage, f"round-{round_}/student/config.json")
     # A training question: cards are published, test questions had better not be.
@@ -126,23 +128,27 @@ def _facts(story: Story, storage: Storage, round_: int) -> dict[str, Any]:
         "base": base_model(recipe),
         "teacher": teacher(recipe),
         "round": round_,
-        "thought": thought,
+        # With several forms the example asks for the one that is believed first.
+        "thought": names_of(first),
+        "thoughts": ", ".join(in_order(recipe.get("thought", "program"))),
+        "example": first.NAMES[0],
         "text": text(recipe),
         "texts": texts(recipe),
         "concluded": concluded(recipe),
-        "about": THOUGHTS[thought].ABOUT,
-        "linewise": THOUGHTS[thought].LINEWISE,
+        "about": words(thoughts).ABOUT,
+        "linewise": words(thoughts).LINEWISE,
         "recipe_hash": own.get("recipe_hash") or story.manifest.get("recipe_hash"),
         "ways": len({one.prompt for one in story.measured if one.round == UNTRAINED}),
         "gains": [(one.suite, gain_sentence(one)) for one in gains(story, round_)],
         "licences": licences(story, storage),
         # JSON, because its escapes are Python's too.
         "question": json.dumps(question, ensure_ascii=False),
-        "prompt": json.dumps(THOUGHTS[thought].student_prompt("{question}"), ensure_ascii=False),
+        "prompt": json.dumps(first.student_prompt("{question}"), ensure_ascii=False),
         "outcomes": _outcomes(story.rounds[: round_ + 1]),
         "sandbox": sorted({one.sandbox for one in story.rounds[: round_ + 1] if one.sandbox}),
         "learning_rate": _learning_rate(recipe, round_),
         "chat": bool(own.get("chat")),
+        "decomposer": own.get(DECOMPOSER),
         "has_encoder": bool(shape.get("is_encoder_decoder")),
         "watched": [(one.number, told) for one in story.rounds[: round_ + 1] if (told := watched_sentence(one))],
     }

@@ -14,7 +14,7 @@ from pad_ray.evaluate.metrics import GradedAnswer
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Prompt
 from pad_ray.storage import Storage, to_row
-from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts.several import named, words
 
 UNTRAINED = -1
 """The round of the student before any training."""
@@ -51,7 +51,7 @@ class Measurement:
     def asked(self) -> str:
         """What the student was asked for, in words."""
         exemplars = len(self.summary.get("exemplars", ()))
-        texts = THOUGHTS[self.summary.get("thought", "program")].NAMES[1]
+        texts = words(named(self.summary.get("thought", "program"))).NAMES[1]
         return {
             "direct": "answers directly",
             "zero_shot": f"writes {texts}",
@@ -157,8 +157,14 @@ def read_answers(storage: Storage, folder: str) -> list[GradedAnswer]:
 
 def write_answers(storage: Storage, folder: str, answers: Iterable[GradedAnswer]) -> None:
     """Write answers.jsonl, whole or not at all."""
-    lines = (json.dumps(to_row(answer), ensure_ascii=False) + "\n" for answer in answers)
+    rows = (to_row(answer) for answer in answers)
+    lines = (json.dumps(_without_samples(row), ensure_ascii=False) + "\n" for row in rows)
     storage.write(f"{folder}/answers.jsonl", "".join(lines).encode())
+
+
+def _without_samples(row: dict[str, Any]) -> dict[str, Any]:
+    """Only a vote has samples to tell of."""
+    return {key: value for key, value in row.items() if key != "values" or value}
 
 
 _DAMAGED = "Delete it to have it made again."

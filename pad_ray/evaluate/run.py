@@ -22,15 +22,15 @@ from pad_ray.evaluate.answer import answer_batch, answer_directly, answer_given
 from pad_ray.evaluate.asking import asking
 from pad_ray.evaluate.folder import write_answers
 from pad_ray.evaluate.job import EvaluateJob, facts_of, finished, gradable, summary_of
-from pad_ray.evaluate.metrics import GradedAnswer, arithmetic_of, summarise
+from pad_ray.evaluate.metrics import GradedAnswer, arithmetic_of, by_form, summarise
 from pad_ray.flow.cluster import plain_errors
 from pad_ray.flow.placement import here
-from pad_ray.reasoner import student_thought
+from pad_ray.reasoner import student_thoughts
 from pad_ray.records import Problem
 from pad_ray.sandbox import Sandbox
 from pad_ray.storage import Storage, local_copy
 from pad_ray.thoughts import THOUGHTS, program, socratic
-from pad_ray.thoughts.protocol import Thought
+from pad_ray.thoughts.several import Forms, names_of, words
 
 if TYPE_CHECKING:
     from pad_ray.decode.student_engine import StudentEngine
@@ -110,7 +110,7 @@ def _evaluate_here(pending: list[tuple[EvaluateJob, list[Problem]]]) -> Iterator
         # All cores: nothing else runs meanwhile, whatever the one logical CPU of this task says.
         folder = drawn if first.init == "random" else student
         engine = load_engine(folder, first.engine, threads=os.cpu_count())
-        trained = student_thought(student) if (Path(student) / "pad_ray.json").is_file() else None
+        trained = student_thoughts(student) if (Path(student) / "pad_ray.json").is_file() else None
         sittings = groupby(enumerate(pending), key=lambda item: _sitting(item[1][0]))
         for _, jobs in sittings:
             yield from _answer(engine, trained, [(number, job, problems) for number, (job, problems) in jobs])
@@ -122,7 +122,7 @@ def _sitting(job: EvaluateJob) -> tuple[Any, ...]:
 
 
 def _answer(
-    engine: StudentEngine, trained: Thought | None, jobs: list[tuple[int, EvaluateJob, list[Problem]]]
+    engine: StudentEngine, trained: Forms | None, jobs: list[tuple[int, EvaluateJob, list[Problem]]]
 ) -> Iterator[tuple[int, int]]:
     """Do the jobs of one sitting; yields (number of the job, problems done), at last when its files are written."""
     first = jobs[0][1]
@@ -132,11 +132,10 @@ def _answer(
     engine.batch_size = max(size, min(size * first.decode.width, ROWS))
     engine.wraps = engine.learned_chat and not first.probe
     learned = None if first.probe else trained
-    thought = learned or THOUGHTS[first.thought]
-    way = asking(engine, first.prompt, first.exemplars, thought=thought, trained=learned is not None)
+    thoughts = learned or THOUGHTS[first.thought]
+    way = asking(engine, first.prompt, first.exemplars, thoughts=thoughts, trained=learned is not None)
     rounded = first.match == "rounded"
-    form = next(name for name, one in THOUGHTS.items() if one is thought)
-    asked_for = {} if thought is program else {"thought": form}
+    asked_for = {} if thoughts is program else {"thought": names_of(thoughts)}
     answers: list[list[GradedAnswer]] = [[] for _ in jobs]
     seconds = [0.0] * len(jobs)
     with ExitStack() as stack:
@@ -165,7 +164,9 @@ def _answer(
                     found: dict[str, Any] = {"sandbox": box and box.level, **asked_for}
                     if scorer and scorer.card:
                         found["verifier"] = scorer.card
-                    if box and thought.CONCLUDED == "read":
+                    if box and isinstance(thoughts, tuple):
+                        found["by_form"] = by_form(answers[place])
+                    if box and words(thoughts).CONCLUDED == "read":
                         found["arithmetic"] = arithmetic_of(answers[place])
                     if box and learned is socratic:
                         found |= answer_given(engine, box, asked, first.decode, first.seed, way, rounded=rounded)

@@ -15,8 +15,9 @@ from pad_ray.problems.decontamination import RUN
 from pad_ray.status import total_spend
 from pad_ray.students.wheel import WHEELS
 from pad_ray.teacher.money import spend_sentence
-from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts.protocol import Thought
 from pad_ray.thoughts.rewriting import augmented_sentence
+from pad_ray.thoughts.several import Words, named, words
 
 BARREN = 0.05
 """A task whose texts are correct at most this often gives the student next to nothing."""
@@ -41,17 +42,22 @@ def base_model(recipe: Mapping[str, Any]) -> str:
 
 def text(recipe: Mapping[str, Any]) -> str:
     """What one of those is called that a run teaches to write: a program, a chain…"""
-    return THOUGHTS[recipe.get("thought") or "program"].NAMES[0]
+    return words_of(recipe).NAMES[0]
 
 
 def texts(recipe: Mapping[str, Any]) -> str:
     """What several of them are called."""
-    return THOUGHTS[recipe.get("thought") or "program"].NAMES[1]
+    return words_of(recipe).NAMES[1]
 
 
 def concluded(recipe: Mapping[str, Any]) -> str:
     """What becomes of them: they are executed, read…"""
-    return THOUGHTS[recipe.get("thought") or "program"].CONCLUDED
+    return words_of(recipe).CONCLUDED
+
+
+def words_of(recipe: Mapping[str, Any]) -> Thought | Words:
+    """What else there is to say of the form of reasoning that a run teaches, or of the forms."""
+    return words(named(recipe.get("thought") or "program"))
 
 
 def teacher(recipe: Mapping[str, Any]) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
+EVEN = 1.05
+"""Trainings whose tokens differ by less than this factor are called equally long: the last step is a whole one."""
 _CLASSES = {"better": "good", "no clear difference": "soft", "worse": "bad"}
 _STYLES = {"better": "green", "no clear difference": "yellow", "worse": "red"}
 
@@ -83,24 +85,6 @@ def sentences(results: Mapping[str, Any]) -> list[str]:
 
 def method_sentences(results: Mapping[str, Any]) -> list[str]:
     """How the arms were kept comparable, and what the intervals cover."""
-    trainings = [run for arm in results["arms"] for run in arm["training"]]
-    steps = sorted({run["steps"] for run in trainings})
-    if len(steps) != 1:
-        even = (
-            "The arms did not take equally many optimizer steps after round 0 (see the table), so what differs between"
-            " them is also how long they trained."
-        )
-    elif any(run["steps_on_pairs"] for run in trainings):
-        even = (
-            f"Every arm took {steps[0]:,} optimizer steps after round 0, some of them on pairs (see the table). That is"
-            " not equal work: pairs are learned with another objective and another learning rate, and are also read"
-            " once before the first step."
-        )
-    else:
-        even = (
-            f"Every arm took {steps[0]:,} optimizer steps after round 0. That is equal work, not equally many tokens of"
-            " programs: the prompt of a repair is long, and nothing is learned from a prompt."
-        )
     seeds = results["seeds"]
     if len(seeds) == 1:
         covers = (
@@ -115,13 +99,49 @@ def method_sentences(results: Mapping[str, Any]) -> list[str]:
             " Newcombe's, as of one answer per question, stand instead. They cover the choice of questions, and of"
             " training only what the seeds average out."
         )
+    common = (
+        "start from the same weights" if results["share"] == "nothing" else "go on from the same student of round 0"
+    )
     return [
-        "All arms go on from the same student of round 0 and answer the same questions.",
-        even,
+        f"All arms {common} and answer the same questions.",
+        _even(results),
         covers,
         "The intervals are not corrected for the number of comparisons: of twenty without any difference about one"
         " would look clear.",
     ]
+
+
+def _even(results: Mapping[str, Any]) -> str:
+    """Whether the arms had equally much to learn from."""
+    trainings = [run for arm in results["arms"] for run in arm["training"]]
+    if results["share"] == "nothing":
+        # Of the prompt as well: that is what a training takes.
+        tokens = sorted(run["tokens_seen"] for run in trainings)
+        if tokens and tokens[-1] <= EVEN * tokens[0]:
+            return (
+                f"Every arm was trained on about as many tokens, prompts included ({tokens[0]:,} to {tokens[-1]:,})."
+                " That is equal work; it is not equally many problems, as texts differ in length."
+            )
+        return (
+            "The arms were not trained on equally many tokens (see the table), so what differs between them is also"
+            " how long they trained."
+        )
+    steps = sorted({run["steps"] for run in trainings})
+    if len(steps) != 1:
+        return (
+            "The arms did not take equally many optimizer steps after round 0 (see the table), so what differs between"
+            " them is also how long they trained."
+        )
+    if any(run["steps_on_pairs"] for run in trainings):
+        return (
+            f"Every arm took {steps[0]:,} optimizer steps after round 0, some of them on pairs (see the table). That is"
+            " not equal work: pairs are learned with another objective and another learning rate, and are also read"
+            " once before the first step."
+        )
+    return (
+        f"Every arm took {steps[0]:,} optimizer steps after round 0. That is equal work, not equally many tokens of"
+        " programs: the prompt of a repair is long, and nothing is learned from a prompt."
+    )
 
 
 def study_table(results: Mapping[str, Any]) -> Group:
@@ -130,16 +150,15 @@ def study_table(results: Mapping[str, Any]) -> Group:
     from rich.text import Text
 
     differences = {(row["arm"], row["from"], row["suite"]): row for row in results["differences"]}
-    table = _columns(results)
+    befores = (results["reference"], ROUND_0) if results["start"] else (results["reference"],)
+    table = _columns(befores)
     for one in results["start"]:
         table.add_row(ROUND_0, one["suite"], *_accuracy(one), "", "", "", "", "")
     for arm in results["arms"]:
         table.add_section()
         for number, one in enumerate(arm["suites"]):
             training = ("", "", "") if number else _training(arm["training"])
-            marks = [
-                _mark(differences.get((arm["arm"], before, one["suite"]))) for before in (results["reference"], ROUND_0)
-            ]
+            marks = [_mark(differences.get((arm["arm"], before, one["suite"]))) for before in befores]
             table.add_row(
                 Text(arm["arm"] if number == 0 else "", style="bold"), one["suite"], *_accuracy(one), *marks, *training
             )
@@ -149,13 +168,13 @@ def study_table(results: Mapping[str, Any]) -> Group:
     return Group(table, Text(), *(Text(said) for said in [*sentences(results), *method_sentences(results)]))
 
 
-def _columns(results: Mapping[str, Any]) -> Table:
+def _columns(befores: Sequence[str]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     for name in ("arm", "suite"):
         table.add_column(name, overflow="fold")
-    for name in ("correct", "accuracy", "95 % interval", f"points to {results['reference']}", f"points to {ROUND_0}"):
+    for name in ("correct", "accuracy", "95 % interval", *(f"points to {before}" for before in befores)):
         table.add_column(name, justify="right", no_wrap=True)
     for name in ("steps", "tokens"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -16,7 +16,7 @@ from pad_ray.flow.shard import Shard, ShardRows, judged, settled
 from pad_ray.grading.verdict import judge
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
-from pad_ray.records import Problem, Sample, Verdict
+from pad_ray.records import Problem, Sample, Verdict, form_of
 from pad_ray.sandbox import Execution, Sandbox
 from pad_ray.storage import Storage, local_copy
 from pad_ray.teacher.local import LocalTeacher
@@ -64,7 +64,6 @@ class Judge:
 
     def __init__(self, root: str, round_: int, recipe: Recipe) -> None:
         self._journals = _Journals(Storage(root), round_, "verdicts", Verdict)
-        self._thought = THOUGHTS[recipe.thought]
         settings = recipe.sandbox
         # Entered for the actor's whole life; its processes end with the actor (parent-death signal).
         self._box = Sandbox(level=settings.level, timeout_s=settings.timeout_s, confirm=True).__enter__()
@@ -90,15 +89,20 @@ class Judge:
         }
 
     def _judge(self, rows: list[tuple[int, Sample, str]]) -> Iterator[tuple[int, Verdict]]:
-        parsed = [self._thought.parse(sample.text, sample.finish_reason) for _, sample, _ in rows]
+        thoughts = [THOUGHTS[form_of(sample.sample_id)] for _, sample, _ in rows]
+        parsed = [
+            thought.parse(sample.text, sample.finish_reason)
+            for thought, (_, sample, _) in zip(thoughts, rows, strict=True)
+        ]
         runnable = [
             index for index, (_, sample, _) in enumerate(rows) if not sample.error and parsed[index].outcome is None
         ]
-        entries = [rows[index][1].entry or "solution" for index in runnable]
-        executions = self._thought.conclude(
-            partial(self._box.run, entry=entries), [parsed[index].program for index in runnable]
-        )
-        executed: dict[int, Execution] = dict(zip(runnable, executions, strict=True))
+        executed: dict[int, Execution] = {}
+        for thought in dict.fromkeys(thoughts):
+            mine = [index for index in runnable if thoughts[index] is thought]
+            entries = [rows[index][1].entry or "solution" for index in mine]
+            run = partial(self._box.run, entry=entries)
+            executed |= zip(mine, thought.conclude(run, [parsed[index].program for index in mine]), strict=True)
         for index, (shard, sample, gold) in enumerate(rows):
             execution, flaw = executed.get(index), parsed[index].outcome
             if sample.error:
@@ -152,9 +156,7 @@ def _teacher(root: str, round_: int, recipe: Recipe, student: str, threads: int)
     if round_ == 0 and recipe.teacher.kind == "recorded":
         return RecordedTeacher(recipe.teacher.paths)
     if round_ == 0 and recipe.teacher.kind == "worked":
-        return WorkedTeacher(Storage(root).scan_rows("problems/train", Problem), recipe.thought, recipe.teacher)
+        return WorkedTeacher(Storage(root).scan_rows("problems/train", Problem), recipe.teacher)
     if round_ <= 0 and recipe.teacher.kind == "hf":
         return LocalTeacher(recipe.teacher.model, batch_size=recipe.decode.batch_size, threads=threads)
-    return StudentTeacher(
-        str(local_copy(student)), recipe.thought, batch_size=recipe.decode.batch_size, threads=threads
-    )
+    return StudentTeacher(str(local_copy(student)), batch_size=recipe.decode.batch_size, threads=threads)

@@ -17,7 +17,7 @@ from pad_ray.recipe import Recipe
 from pad_ray.run import Run
 from pad_ray.storage import Storage
 
-_NOUNS = ("requests", "samples", "verdicts", "examples", "checkpoint")
+_NOUNS = ("requests", "samples", "verdicts", "examples", "checkpoint", "decomposer")
 """What the stages of a round keep their files in, beside its students and evaluations."""
 
 

@@ -192,7 +192,7 @@ def _decoding(storage: Storage, folder: str, recipe: Recipe) -> dict[str, float]
     """Prompt tokens read and tokens generated a second, and the mean length of a prompt."""
     from pad_ray.decode.loading import load_engine
 
-    thought = THOUGHTS[recipe.thought]
+    thought = THOUGHTS[recipe.form]
     problems = islice(storage.scan_rows("problems/train", Problem), READ)
     prompts = [thought.student_prompt(problem.question) for problem in problems]
     engine = load_engine(folder, batch_size=recipe.decode.batch_size, threads=os.cpu_count())

@@ -20,7 +20,7 @@ from pad_ray.flow.shard import Shard
 from pad_ray.grading.verdict import judge
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Recipe
-from pad_ray.records import Example, Problem, Verdict
+from pad_ray.records import Example, Problem, Verdict, form_of
 from pad_ray.refine.injection import by_operator, injected, mutants
 from pad_ray.refine.on_policy import repairs
 from pad_ray.run import Run
@@ -28,6 +28,7 @@ from pad_ray.sandbox import Sandbox
 from pad_ray.thoughts import THOUGHTS
 from pad_ray.thoughts.protocol import Thought
 from pad_ray.thoughts.rewriting import made_by
+from pad_ray.thoughts.several import named, words
 
 
 def curate(run: Run, round_: int, reporter: Reporter) -> None:
@@ -61,19 +62,29 @@ def curate(run: Run, round_: int, reporter: Reporter) -> None:
         run.storage.write(f"round-{round_}/examples/summary.json", json.dumps(summary, indent=1).encode())
         stage.counts, stage.new = {**summary, "new_examples": _new_examples(summary["by_source"])}, summary["kept"]
         if round_ == 0 and not summary["kept"]:
-            thought = THOUGHTS[run.recipe.thought]
+            text = words(named(run.recipe.thought)).NAMES[0]
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(summary["dropped"].items()))
             raise TrainError(
-                f"no {thought.NAMES[0]} of the teacher was verified, so there is nothing to train on ({reasons}).",
+                f"no {text} of the teacher was verified, so there is nothing to train on ({reasons}).",
                 hint=f"Look at some replies: pad-ray show {run.storage} SAMPLE_ID.",
             )
 
 
 def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Example], Counter[str]]:
     """The examples of one shard before balancing, and what was dropped by reason."""
-    thought = THOUGHTS[recipe.thought]
+    found, dropped = list[Example](), Counter[str]()
+    for form in recipe.forms:
+        examples, lost = _curate_form(shard, recipe.of(form), box)
+        found += examples
+        dropped += lost
+    return found, dropped
+
+
+def _curate_form(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Example], Counter[str]]:
+    """The examples in one form of reasoning."""
+    thought = THOUGHTS[recipe.form]
     problems, samples, verdicts = shard.problems(), shard.samples(), shard.verdicts()
-    earlier = _earlier(shard)
+    earlier = [example for example in _earlier(shard) if example.thought == recipe.form]
     known = dict[str, list[str]]()
     for example in earlier:
         programs = known.setdefault(example.problem_id, [])
@@ -83,14 +94,15 @@ def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Examp
     judged: list[tuple[Problem, Verdict, str]] = [
         (problems[request.problem_id], verdicts[request.sample_id], samples[request.sample_id].entry)
         for request in shard.requests()
-        if request.sample_id in verdicts
+        if request.sample_id in verdicts and form_of(request.sample_id) == recipe.form
     ]
     failures: list[tuple[Problem, Verdict]] = []
     if shard.round and recipe.refine.repairs and thought.repair_prompt:
         # A failure is not lost yet: it may become a repair.
         failures = [(problem, verdict) for problem, verdict, _ in judged if verdict.outcome is not Outcome.CORRECT]
         judged = [row for row in judged if row[1].outcome is Outcome.CORRECT]
-    found = candidates(thought, judged, known, recipe.curate.max_chars, dropped)
+    comments = recipe.teacher.commented and recipe.form == "program"
+    found = candidates(thought, judged, known, recipe.curate.max_chars, dropped, comments=comments)
     successes = capped(_still_correct(thought, found, box, dropped), recipe.curate.max_per_problem, dropped)
     if shard.round and not recipe.refine.successes:
         dropped["successes_not_wanted"], successes = len(successes), []
@@ -100,7 +112,7 @@ def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Examp
             if lesson.task == "solve"
             else f"{candidate.sample_id}!{lesson.task}{number}",
             task=lesson.task,
-            thought=recipe.thought,
+            thought=recipe.form,
             prompt=lesson.prompt,
             completion=lesson.completion,
             problem_id=candidate.problem.problem_id,
@@ -117,7 +129,7 @@ def curate_shard(shard: Shard, recipe: Recipe, box: Sandbox) -> tuple[list[Examp
     examples += repairs(
         failures,
         known,
-        thought=recipe.thought,
+        thought=recipe.form,
         round_=shard.round,
         max_per_problem=recipe.curate.max_per_problem,
         max_chars=recipe.curate.max_chars,

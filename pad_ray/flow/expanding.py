@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from pad_ray.errors import RecipeError
@@ -19,13 +20,13 @@ from pad_ray.run import Run
 from pad_ray.storage import resolve_uri
 from pad_ray.teacher.recorded import RecordedTeacher
 from pad_ray.teacher.worked import solution
-from pad_ray.thoughts import THOUGHTS
+from pad_ray.thoughts import THOUGHTS, socratic
 from pad_ray.thoughts.exemplars import Exemplar, contexts_of, packaged_exemplars, read_exemplars
 from pad_ray.thoughts.rewriting import REWRITE, new_id, rewriting_messages
 
 
 class TeacherRequests:
-    """What the recipe's teacher is asked in round 0."""
+    """What the recipe's teacher is asked in round 0, in the one form of reasoning of the recipe (see `Recipe.of`)."""
 
     def __init__(self, recipe: Recipe, recording: RecordedTeacher | None = None) -> None:
         """`recording` of kind recorded. Raises RecipeError for teachers and exemplars that cannot be used."""
@@ -53,7 +54,7 @@ class TeacherRequests:
     def reason(self, problem: Problem) -> str:
         """Why a problem gets no sample, or empty."""
         if self._teacher.kind == "worked":
-            return solution(problem, self._recipe.thought, self._teacher).reason
+            return solution(problem, self._recipe.form, self._teacher).reason
         return "" if self.count(problem) else "not_recorded"
 
     def requests(self, problem: Problem, ks: Iterable[int]) -> list[Request]:
@@ -66,7 +67,7 @@ class TeacherRequests:
         return self.requests(problem, range(asked, min(asked + self.count(problem), most)))
 
     def _request(self, problem: Problem, k: int) -> Request:
-        id_ = sample_id(problem.problem_id, self._recipe.thought, 0, k)
+        id_ = sample_id(problem.problem_id, self._recipe.form, 0, k)
         member = drawn(self._members, id_)
         # Both lists go on in turn; after a common round one is shifted, so that every pair of theirs comes.
         temperatures, there = member.temperatures, max(1, len(self._contexts))
@@ -76,11 +77,13 @@ class TeacherRequests:
         return _request(self._recipe, problem, 0, k, messages, member.model, temperature, member.max_tokens)
 
     def _messages(self, problem: Problem, context: Sequence[Exemplar]) -> tuple[Message, ...]:
-        thought = THOUGHTS[self._recipe.thought]
+        thought = THOUGHTS[self._recipe.form]
         if self._teacher.kind == "student":
             return (Message("user", thought.student_prompt(problem.question)),)
         if self._teacher.kind in UNTOLD:
             return (Message("user", problem.question),)  # what else a recorded teacher was told is not known
+        if thought is socratic:
+            return socratic.teacher_messages(problem.question, context, problem.facts)
         return thought.teacher_messages(problem.question, context)
 
 
@@ -113,10 +116,10 @@ class RewriteRequests:
 
 
 class StudentRequests:
-    """What the student is asked in a refinement round."""
+    """What the student is asked in a refinement round, in the one form of `recipe`."""
 
-    def __init__(self, run: Run, round_: int) -> None:
-        self._recipe, self._round, self._student = run.recipe, round_, student_of(run, round_ - 1)
+    def __init__(self, run: Run, round_: int, recipe: Recipe) -> None:
+        self._recipe, self._round, self._student = recipe, round_, student_of(run, round_ - 1)
 
     def count(self, problem: Problem) -> int:
         """As many samples for every problem."""
@@ -125,7 +128,7 @@ class StudentRequests:
     def requests(self, problem: Problem, ks: Iterable[int]) -> list[Request]:
         """The requests of a problem with these numbers."""
         recipe, refine = self._recipe, self._recipe.refine
-        prompt = (Message("user", THOUGHTS[recipe.thought].student_prompt(problem.question)),)
+        prompt = (Message("user", THOUGHTS[recipe.form].student_prompt(problem.question)),)
         return [
             _request(recipe, problem, self._round, k, prompt, self._student, refine.temperature, refine.max_tokens)
             for k in ks
@@ -134,27 +137,44 @@ class StudentRequests:
 
 def contexts(recipe: Recipe) -> list[tuple[Exemplar, ...]]:
     """The exemplar contexts of a teacher that is told what to do; none where it gets the one short exemplar."""
-    teacher, thought = recipe.teacher, recipe.thought
+    teacher = recipe.teacher
     if teacher.contexts is None or teacher.kind in UNTOLD:
         return []
-    path, unfit = teacher.exemplars, THOUGHTS[thought].unfit
-    own = read_exemplars(resolve_uri(path), thought, unfit) if path else packaged_exemplars(thought)
-    return contexts_of(own, teacher.contexts)
+    return contexts_of(_exemplars(recipe), teacher.contexts)
 
 
 def check_exemplars(recipe: Recipe, held_out: Iterable[Problem]) -> None:
-    """Raises RecipeError if an exemplar gives an evaluation question away."""
-    shown = {one.question: None for context in contexts(recipe) for one in context}
-    held_out = list(held_out) if shown else []
-    runs, questions = EvaluationRuns(held_out), {normal(one.question) for one in held_out}
-    for question in shown:
-        same = normal(question) in questions
-        if same or runs.sharing(Problem("", question, "")) is Sharing.TEXT:
-            what = "is" if same else f"shares {RUN} words in a row with"
-            raise RecipeError(
-                f"teacher.exemplars: the exemplar {question[:60]!r}… {what} an evaluation question.",
-                hint="Take exemplars from training problems only: what a teacher is shown comes back in its replies.",
-            )
+    """Raises RecipeError if an exemplar gives an evaluation question away, whether it falls into a context or not.
+
+    `held_out` are the problems of all suites; which one a problem belongs to, its `split` says.
+    """
+    shown = [one for form in map(recipe.of, recipe.forms) if contexts(form) for one in _exemplars(form)]
+    if not shown:
+        return
+    suites = defaultdict[str, list[Problem]](list)
+    for problem in held_out:
+        suites[problem.split].append(problem)
+    for suite, problems in suites.items():
+        runs, questions = EvaluationRuns(problems), {normal(one.question) for one in problems}
+        for one in shown:
+            same = normal(one.question) in questions
+            if same or runs.sharing(Problem("", one.question, "")) is Sharing.TEXT:
+                what = "is" if same else f"shares {RUN} words in a row with"
+                where = f"{one.place}: " if one.place else ""
+                raise RecipeError(
+                    f"teacher.exemplars: {where}the exemplar {one.question[:60]!r}… {what} a question of the suite"
+                    f" {suite!r}.",
+                    hint="Take exemplars from training problems only: what a teacher is shown comes back in its"
+                    " replies, and so in what the student learns before it is asked that suite.",
+                )
+
+
+def _exemplars(recipe: Recipe) -> tuple[Exemplar, ...]:
+    """The recipe's own exemplars, or those that come along."""
+    path, thought = recipe.teacher.exemplars, recipe.form
+    if path:
+        return read_exemplars(resolve_uri(path), thought, THOUGHTS[thought].unfit)
+    return packaged_exemplars(thought)
 
 
 def drawn(members: Sequence[Asked], id_: str) -> Asked:
@@ -183,7 +203,7 @@ def _request(
     max_tokens: int,
 ) -> Request:
     return Request(
-        sample_id=sample_id(problem.problem_id, recipe.thought, round_, k),
+        sample_id=sample_id(problem.problem_id, recipe.form, round_, k),
         problem_id=problem.problem_id,
         k=k,
         messages=messages,

@@ -41,7 +41,7 @@ def pair_shard(shard: Shard, recipe: Recipe) -> tuple[list[Pair], Counter[str]]:
     found = pairs(
         failures,
         _taught(shard),
-        thought=recipe.thought,
+        thought=recipe.form,
         round_=shard.round,
         max_per_problem=preference.pairs_per_problem,
         max_chars=recipe.curate.max_chars,

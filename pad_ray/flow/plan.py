@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import product, zip_longest
 from typing import Any
 
 from pad_ray.errors import ProblemError, RecipeError
@@ -47,7 +47,10 @@ def plan(run: Run, round_: int) -> None:
         if round_ == 0:
             stage.counts = _plan_problems(run)
         recording = _recording(run.recipe) if round_ == 0 else None
-        asking = StudentRequests(run, round_) if round_ else TeacherRequests(run.recipe, recording)
+        every = [
+            StudentRequests(run, round_, recipe) if round_ else TeacherRequests(recipe, recording)
+            for recipe in map(run.recipe.of, run.recipe.forms)
+        ]
         cut = run.storage.names("problems/train", ".parquet")
         run.storage.delete(f"{round_folder(round_)}/requests")
         left = _refine_limit(run) if round_ else None
@@ -63,7 +66,7 @@ def plan(run: Run, round_: int) -> None:
                 for problem in rows:
                     recording.check(problem)
             requests: list[Request] = []
-            for problem in rows:
+            for problem, asking in product(rows, every):
                 wanted = asking.count(problem)
                 requests += asking.requests(problem, range(wanted))
                 if not wanted and isinstance(asking, TeacherRequests):
@@ -227,9 +230,11 @@ def sentences(run: Run) -> list[str]:
             f"{counts['overlap']:,} of them share {RUN} words in a row with an evaluation question of the same gym task"
             " and stay: its templates repeat by design, with new numbers"
         )
+    several = len(run.recipe.forms) > 1
     if unworked := counts.get("unasked_by_reason"):
         said.append(
-            f"{counts['unasked']:,} training problems have no worked solution in the wanted form ({_spoken(unworked)})"
+            f"{counts['unasked']:,} {'times a training problem has' if several else 'training problems have'} no worked"
+            f" solution in {'a' if several else 'the'} wanted form ({_spoken(unworked)})"
         )
     elif counts["unasked"]:
         said.append(f"{counts['unasked']:,} training problems have no recorded reply")
@@ -262,8 +267,8 @@ def _no_replies(run: Run, recording: RecordedTeacher) -> RecipeError:
 
 def _no_solutions(run: Run, unworked: Mapping[str, int]) -> RecipeError:
     return RecipeError(
-        f"none of the training problems has a worked solution that can be written with thought: {run.recipe.thought}"
-        f" ({_spoken(unworked)}).",
+        "none of the training problems has a worked solution that can be written with thought:"
+        f" {', '.join(run.recipe.forms)} ({_spoken(unworked)}).",
         hint="teacher.kind worked needs problems with calculator marks in their solutions, as those of GSM8K have them;"
         " for other problems use another kind.",
     )

@@ -19,6 +19,7 @@ from pad_ray.records import Attempt, Checkpoint, Pair
 from pad_ray.run import Run
 from pad_ray.status import validation_words
 from pad_ray.storage import Storage, from_row
+from pad_ray.students.parts import DECOMPOSER
 from pad_ray.train.launch import TrainJob, TrainProgress, steps_done, train
 
 
@@ -48,6 +49,8 @@ def train_round(run: Run, round_: int, reporter: Reporter) -> None:
             if attempts := attempts_of(run, round_, mixture.examples):
                 job = replace(job, attempts=f"{job.checkpoint}/attempts.parquet")
                 _write_once(run.storage, job.attempts, Attempt, attempts)
+            if recipe.student.decomposer == "own":
+                job = _with_decomposer(run, job, stage, reporter)
             learned = _run(run, job, stage, reporter, f"round {round_}: train")
             mixture = mixture if learned else Mixture()
             summary = learned or summary
@@ -123,6 +126,35 @@ def _preference_job(job: TrainJob, settings: Preference, last: bool) -> TrainJob
         preference=settings,
         teacher="",
     )
+
+
+def _with_decomposer(run: Run, job: TrainJob, stage: Stage, reporter: Reporter) -> TrainJob:
+    """Train what asks the sub-questions; returns the job of the student that answers them, exported with the other.
+
+    Where it finds nothing to learn in a later round it stays as it was, and goes with the other all the same.
+    """
+    before, folder = student_of(run, job.round - 1), f"round-{job.round}/decomposer"
+    # In round 0 both begin as the same student, unless that has two parts already.
+    own = f"{before}/{DECOMPOSER}"
+    own = own if run.storage.exists(f"{own}/config.json") else before
+    asking = replace(
+        job,
+        task="decompose",
+        model=run.storage.uri(own),
+        parent=own if job.round else job.parent,
+        # Where a student teaches itself, each part does.
+        teacher=run.storage.uri(own) if job.teacher == job.model else job.teacher,
+        checkpoint=folder,
+        student=f"{folder}/student",
+        card={**job.card, "task": "decompose"},
+    )
+    if summary := _run(run, asking, stage, reporter, f"round {job.round}: train decomposer"):
+        stage.counts["decomposer"] = {"checkpoint": _checkpoint(summary), "examples": summary["examples"]}
+        if validation := summary.get("validation"):
+            stage.counts["decomposer"]["validation"] = validation
+        own = asking.student
+    card = {**job.card, "task": "answer", DECOMPOSER: DECOMPOSER}
+    return replace(job, task="answer", card=card, decomposer=run.storage.uri(own))
 
 
 def _run(run: Run, job: TrainJob, stage: Stage, reporter: Reporter, label: str) -> dict[str, Any]:

@@ -61,14 +61,16 @@ def _train_here(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """The remote task: yields (problems done, the card once it is written)."""
     from pad_ray.decode.loading import load_engine
-    from pad_ray.reasoner import student_thought
+    from pad_ray.reasoner import student_thoughts
     from pad_ray.sandbox import Sandbox
+    from pad_ray.thoughts.several import words
     from pad_ray.train.verifier import judged_programs, save, train_head
 
     folder = local_copy(student)
-    if not (thought := student_thought(folder)).LINEWISE:
+    thought = student_thoughts(folder)
+    if isinstance(thought, tuple) or not thought.LINEWISE:
         raise StudentError(
-            f"--student: it writes {thought.NAMES[1]}, and a verifier judges programs line by line, for beams.",
+            f"--student: it writes {words(thought).NAMES[1]}, and a verifier judges programs line by line, for beams.",
             hint="Train one for a student that writes programs.",
         )
     engine = load_engine(folder, batch_size=32 * sampling.samples, threads=os.cpu_count())

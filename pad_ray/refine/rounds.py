@@ -123,7 +123,7 @@ def jobs_of(run: Run, round_: int) -> list[EvaluateJob]:
             decode=recipe.decode,
             sandbox=recipe.sandbox,
             prompt=prompt,
-            thought=recipe.thought,
+            thought=recipe.forms[0],  # an untrained student is asked for an answer only, where there are several,
             exemplars=exemplars if prompt == "few_shot" else (),
             init="pretrained" if trained else recipe.student.init,
             seed=recipe.seed,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pad_ray.errors import StorageError, StudentError, UsageError
+from pad_ray.students.parts import decomposer_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,6 +71,8 @@ def export_gguf(student_dir: str | Path, target: str | Path, weights: str = "f16
 
 def unfit(student_dir: str | Path, tokenizer: Any, config: Any) -> str:
     """Why a student cannot be written, as it would be another model in llama.cpp than here; empty if it can."""
+    if decomposer_of(student_dir):
+        return f"{str(student_dir)!r} has two models, of which one asks the sub-questions; a GGUF file holds one."
     if config.model_type != "llama":
         return f"{str(student_dir)!r} is a {config.model_type} model; only Llama models can be written as GGUF."
     if (kind := config.rope_parameters["rope_type"]) not in ("default", "llama3"):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pad_ray.curate.rendering import drafts
 from pad_ray.recipe_teacher import Teacher
-from pad_ray.records import Problem, Request, Sample
+from pad_ray.records import Problem, Request, Sample, form_of
 
 
 class Solution(NamedTuple):
@@ -26,15 +26,15 @@ class Solution(NamedTuple):
 class WorkedTeacher:
     """Answers each Request with the worked solution of its problem."""
 
-    def __init__(self, problems: Iterable[Problem], thought: str, settings: Teacher) -> None:
+    def __init__(self, problems: Iterable[Problem], settings: Teacher) -> None:
         """All these problems are kept in memory."""
         self._problems = {problem.problem_id: problem for problem in problems}
-        self._thought, self._settings = thought, settings
+        self._settings = settings
 
     def sample(self, requests: Sequence[Request]) -> Iterator[Sample]:
         """One Sample per Request, in their order; it cost nothing."""
         for request in requests:
-            text, reason = solution(self._problems[request.problem_id], self._thought, self._settings)
+            text, reason = solution(self._problems[request.problem_id], form_of(request.sample_id), self._settings)
             finish = "error" if reason else "stop"
             yield Sample(request.sample_id, text, finish_reason=finish, cached=True, error=reason)
 
@@ -44,5 +44,6 @@ def solution(problem: Problem, thought: str, settings: Teacher) -> Solution:
     found = drafts(problem)
     if settings.every_form and not found.whole:
         return Solution("", found.reasons.get(thought, "not_in_every_form"))
-    form = thought if settings.marks or thought != "chain" else "plain_chain"
+    plain = {"chain": "plain_chain"} if not settings.marks else {}
+    form = {**plain, **({"program": "commented"} if settings.commented else {})}.get(thought, thought)
     return Solution(found.texts.get(form, ""), found.reasons.get(form, ""))

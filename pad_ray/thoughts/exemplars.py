@@ -26,6 +26,8 @@ class Exemplar(NamedTuple):
 
     question: str
     program: str
+    place: str = ""
+    """File and line of a user's own."""
 
 
 @cache
@@ -53,7 +55,7 @@ def read_exemplars(path: str | Path, thought: str, unfit: Callable[[str], str]) 
                     f"teacher.exemplars: {place}: {why}.",
                     hint="The teacher imitates what it is shown; exemplars must have the form that is wanted of it.",
                 )
-            found.append(Exemplar(question.strip(), text.strip("\n")))
+            found.append(Exemplar(question.strip(), text.strip("\n"), place))
     except ProblemError as error:
         raise RecipeError(f"teacher.exemplars: {error.message}", hint=error.hint) from None
     return tuple(found)

@@ -34,17 +34,25 @@ VALUE = "##"
 """What stands before the value of an answer."""
 
 _ASKED = re.compile(r"^[ \t]*(?:Q[ \t]*)?(\d+)[ \t]*[).:][ \t]*(\S[^\n]*)$", re.MULTILINE)
+_VALUES = re.compile(r"#{2,}")
 _LABEL = re.compile(r"\AA[ \t]*\d+[ \t]*:")
 _NEXT = re.compile(rf"^{STOP}.*", re.MULTILINE | re.DOTALL)
 _PROBLEM, _QUESTIONS = prompt_text("decompose").split("{question}")
 
 
-def teacher_messages(question: str, context: Sequence[Exemplar] = ()) -> tuple[Message, ...]:
-    """The chat a teacher is asked with: instruction, exemplars, question; without a context one short exemplar."""
+def teacher_messages(question: str, context: Sequence[Exemplar] = (), facts: Sequence[str] = ()) -> tuple[Message, ...]:
+    """The chat a teacher is asked with: instruction, exemplars, question; without a context one short exemplar.
+
+    `facts` are what is known about the problem, for its answers to be based on. A student never reads them.
+    """
     shown = [(f"Q: {one.question}", one.program) for one in context]
     shown = shown or [(prompt_text("exemplar_question"), prompt_text("exemplar_socratic"))]
     turns = [turn for asked, written in shown for turn in (Message("user", asked), Message("assistant", written))]
-    return (Message("system", prompt_text("socratic_system")), *turns, Message("user", f"Q: {question}"))
+    asked = f"Q: {question}"
+    if facts:
+        slots = {"facts": "".join(f"- {' '.join(fact.split())}\n" for fact in facts).rstrip(), "question": question}
+        asked = re.sub(r"\{(facts|question)\}", lambda slot: slots[slot[1]], prompt_text("socratic_facts"))
+    return (Message("system", prompt_text("socratic_system")), *turns, Message("user", asked))
 
 
 def chat_messages(question: str) -> tuple[Message, ...]:
@@ -99,10 +107,18 @@ def conclude(execute: Execute, texts: Sequence[str]) -> list[Execution]:
 
 
 def target(text: str, entry: str = "") -> Target:
-    """The dialogue with every answer on one line; there is none where a sub-question has no value."""
+    """The dialogue with every answer on one line.
+
+    There is none where a sub-question has no value (`step_without_value`) or more answers than one (`several_answers`),
+    or where a calculation comes to something else when it is done again (`wrong_arithmetic`).
+    """
     found = pairs(text)
     if not found or not all(map(value, found)):
         return Target("", "step_without_value")
+    if any(len(_VALUES.findall(one.answer)) > 1 for one in found):
+        return Target("", "several_answers")
+    if any(chain.checked(one.answer).wrong for one in found):
+        return Target("", "wrong_arithmetic")
     return Target(render(found), "")
 
 
@@ -113,7 +129,10 @@ def mark(text: str) -> str:
 
 def unfit(text: str) -> str:
     """Why a dialogue cannot be an exemplar, or empty."""
-    return "" if target(text).text else f"not every sub-question is followed by an answer with `{VALUE} value`"
+    why = target(text).reason
+    if why == "wrong_arithmetic":
+        return "a calculation in the dialogue does not hold"
+    return f"not every sub-question is followed by one answer with `{VALUE} value`" if why else ""
 
 
 def lessons(question: str, text: str) -> list[Lesson]:

@@ -15,6 +15,9 @@ from transformers import GenerationConfig
 from pad_ray.decode.chat import timeless
 from pad_ray.decode.loading import decoder_start, model_class
 from pad_ray.errors import TrainError
+from pad_ray.flow.students import link_or_copy
+from pad_ray.storage import local_copy
+from pad_ray.students.parts import DECOMPOSER
 from pad_ray.train.encode import Encoded
 from pad_ray.train.lora import merge_adapters, merging_error, save_adapter
 from pad_ray.train.model import all_scores
@@ -47,6 +50,16 @@ def export_student(engine: Any, tokenizer: Any, probe: Encoded, folder: Path, ca
         torch.distributed.broadcast_object_list(failure, src=0)
     if failure[0]:
         raise failure[0]
+
+
+def add_decomposer(folder: Path, decomposer: str) -> None:
+    """Put what asks the sub-questions of a student into its folder, whole or not at all; `decomposer` is a URI."""
+    target = folder / DECOMPOSER
+    shutil.rmtree(target, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as work:
+        made = Path(work) / DECOMPOSER
+        shutil.copytree(local_copy(decomposer), made, copy_function=link_or_copy)
+        made.rename(target)
 
 
 def gather(model: Any, keep: bool) -> dict[str, torch.Tensor]:

@@ -77,6 +77,10 @@ class TrainJob:
     """Folder of the teacher whose probabilities are learned (settings.distill says how), like `model`; empty: none."""
     attempts: str = ""
     """Parquet file of the student's Attempts that the teacher is asked about too, relative to the root; or empty."""
+    task: str = ""
+    """The one task of which examples are learned; empty: all that the mixture holds."""
+    decomposer: str = ""
+    """Folder of the student that asks sub-questions for this one and is exported with it, like `model`; or empty."""
 
 
 def train(job: TrainJob, on_progress: Callable[[TrainProgress], None] | None = None) -> Checkpoint:

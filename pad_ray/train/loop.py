@@ -59,7 +59,7 @@ def _train(job: TrainJob) -> Checkpoint | None:
     from pad_ray.train.beginning import begin
     from pad_ray.train.checkpoint import States
     from pad_ray.train.disk import check_disk, count
-    from pad_ray.train.export import export_student
+    from pad_ray.train.export import add_decomposer, export_student
     from pad_ray.train.lora import add_adapters
     from pad_ray.train.model import load_model, load_tokenizer, recompute_activations, start_engine
 
@@ -83,10 +83,15 @@ def _train(job: TrainJob) -> Checkpoint | None:
         model, deepspeed_config(settings, accumulate), job.lr, settings.weight_decay, settings.precision
     )
 
+    def publish(name: str) -> None:
+        if job.decomposer and name == job.student:
+            add_decomposer(storage.path(name), job.decomposer)
+        storage.publish(name)
+
     def export(name: str) -> None:
         export_student(engine, tokenizer, encoding.rows[0], storage.path(name), job.card)
         if rank == 0:
-            storage.publish(name)
+            publish(name)
 
     held_out = watch_training(
         material.held_out,
@@ -113,7 +118,7 @@ def _train(job: TrainJob) -> Checkpoint | None:
         return None
     if held_out.wants_best:
         states.take_best(state, job.student)
-        storage.publish(job.student)
+        publish(job.student)
     facts = {**asdict(sizes), **held_out.facts(state, material.questions)}
     checkpoint = _summarise(job, storage, encoding, course, state, workers, facts)
     states.forget_best()
@@ -282,6 +287,7 @@ def _summarise(
         "state": "done",
         "pairs" if encoding.pairs else "examples": encoding.examples,
         "dropped_too_long": encoding.dropped,
+        "tokens_seen": sum(course.tokens[: state.step]),
         "padding_share": round(course.padding_share, 5),
         "seconds": round(state.seconds, 3),
         "workers": workers,

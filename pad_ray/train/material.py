@@ -36,7 +36,8 @@ def read_material(job: TrainJob, storage: Storage, tokenizer: Any, apart: bool) 
     if job.preference:
         pairs = storage.read_rows(job.mixture, Pair)  # of held-out questions there are none
         return Material(encode_pairs(pairs, tokenizer, longest, apart, job.chat), Encoding((), 0, apart))
-    learned, others = split(storage.read_rows(job.mixture, Example), job.settings.validation)
+    examples = [one for one in storage.read_rows(job.mixture, Example) if job.task in ("", one.task)]
+    learned, others = split(examples, job.settings.validation)
     attempts = storage.read_rows(job.attempts, Attempt) if job.attempts else []  # nor are there attempts
     return Material(
         _staged(job, learned, tokenizer, apart)

@@ -42,6 +42,8 @@ class Plan:
     """Optimizer steps, in order."""
     padding_share: float
     """Share of the tokens put through the model that are padding."""
+    tokens: tuple[int, ...]
+    """Tokens of every step: what is read and what is written, without padding."""
 
 
 def plan(
@@ -69,20 +71,23 @@ def plan(
         padding = _padding_share(sides, [batch for group in groups for batch in group])
         if len(sides) == 1 or padding <= PADDING or capacity // 2 < longest:
             steps = tuple(_deal(group, workers) for group in groups)
-            return Plan(steps, _padding_share(sides, [batch for step in steps for dealt in step for batch in dealt]))
+            dealt = [batch for step in steps for of in step for batch in of]
+            return Plan(steps, _padding_share(sides, dealt), tuple(_tokens(sides, group) for group in groups))
         capacity //= 2
 
 
 def in_turn(stages: Sequence[tuple[Plan, Sequence[Sequence[int]]]]) -> Plan:
     """One plan after the other, over the rows of all stages together; each with the lengths (sides) of its rows."""
     steps: list[Step] = []
+    each: list[int] = []
     shift, held, computed = 0, 0, 0.0
     for course, sides in stages:
         moved = [tuple(tuple(tuple(i + shift for i in micro) for micro in of) for of in step) for step in course.steps]
         steps += moved
+        each += course.tokens
         tokens = _tokens(sides, [micro for step in course.steps for of in step for micro in of])
         held, computed, shift = held + tokens, computed + tokens / (1 - course.padding_share), shift + len(sides[0])
-    return Plan(tuple(steps), 1 - held / computed if computed else 0.0)
+    return Plan(tuple(steps), 1 - held / computed if computed else 0.0, tuple(each))
 
 
 def exactly(steps: int, lay_out: Callable[..., Plan]) -> Plan:

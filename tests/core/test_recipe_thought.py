@@ -49,6 +49,24 @@ def test_what_takes_a_text_whole_is_refused_for_one_that_is_taught_in_parts(sect
         recipe("socratic", **asked, **sections)
 
 
+def test_a_second_student_is_for_dialogues_only_and_not_for_a_budget_of_time() -> None:
+    own: dict[str, Any] = {"student": {"model": "m", "decomposer": "own"}, "evaluate": {"baselines": ["direct"]}}
+    assert recipe("socratic", **own).student.decomposer == "own"
+    for thought in ("program", "chain", "equation"):
+        with pytest.raises(RecipeError, match=rf"student\.decomposer: .* thought: {thought}; leave it out"):
+            recipe(thought, **own)
+    with pytest.raises(RecipeError, match=r"student\.decomposer: .* budget\.minutes sizes one training"):
+        recipe("socratic", **own, budget={"minutes": 5})
+
+
+def test_sub_questions_become_comments_of_programs_only() -> None:
+    assert recipe("program", teacher={"kind": "worked", "sub_questions": True}).teacher.commented
+    with pytest.raises(RecipeError, match=r"teacher\.sub_questions: .* thought: chain there are none"):
+        recipe("chain", teacher={"kind": "worked", "sub_questions": True})
+    other = recipe("program", teacher={"kind": "student", "sub_questions": True})
+    assert other.ignored() == ["teacher.sub_questions"] and not other.teacher.commented
+
+
 @pytest.mark.parametrize(
     ("keys", "said"),
     [({"samples": 2}, "one worked solution, not 2"), ({"until_correct": 3}, "a worked solution cannot be asked again")],

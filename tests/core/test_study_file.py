@@ -19,8 +19,36 @@ def test_the_studies_that_ship_are_whole_and_equally_long_in_every_arm() -> None
     for name in builtin_studies():
         study = load_study(name)
         base = study.base(name)
-        steps = {study.recipe_of(base, arm, 0, name).refine.steps for arm in study.arms}
-        assert len(steps) == 1
+        arms = [study.recipe_of(base, arm, 0, name) for arm in study.arms]
+        bound = {one.refine.steps if study.share == "round_0" else one.train.max_tokens for one in arms}
+        assert len(bound) == 1
+        assert None not in bound
+
+
+def test_arms_that_share_nothing_may_differ_in_anything_but_what_they_are_measured_by() -> None:
+    arms = {"all": {}, "b": {"overrides": {"train.lr": 0.5, "refine.rounds": 0, "sandbox.timeout_s": 2}}}
+    study = parse_study(tree(arms, share="nothing", seeds=[4]), "my.yaml", ["train.epochs=2", "sandbox.workers=1"])
+    recipe = study.recipe_of(study.base("my.yaml"), "b", 4, "my.yaml")
+    assert (recipe.train.lr, recipe.refine.rounds, recipe.sandbox.timeout_s) == (0.5, 0, 2)
+    assert (recipe.seed, recipe.refine.seed) == (4, 4)
+    assert (recipe.train.epochs, recipe.sandbox.workers) == (2, 1), "the keys of the command line are for all arms"
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [
+        ({"overrides": {"seed": 3}}, ["'b'", "'seed'", "seeds"]),
+        ({"overrides": {"problems.eval": {"x": "y.jsonl"}}}, ["'b'", "problems.eval", "same questions"]),
+        ({"overrides": {"budget.minutes": 5}}, ["'b'", "budget.minutes"]),
+        ({"same_steps_as": "all"}, ["'b'", "same_steps_as", "train.max_tokens"]),
+        ({"overrides": {"thought": "prose"}}, ["'b'", "thought", "prose"]),
+    ],
+)
+def test_a_whole_run_that_cannot_be_compared_is_refused_by_name(arm: dict[str, Any], said: list[str]) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_study(tree({"all": {}, "b": arm}, share="nothing"), "my.yaml")
+    for part in [*said, "my.yaml"]:
+        assert part in str(caught.value)
 
 
 @pytest.mark.parametrize(

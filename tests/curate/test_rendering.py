@@ -65,7 +65,7 @@ def test_a_worked_solution_without_sub_questions_numbers_its_steps(box: Sandbox)
     lines = "\n".join(step.answer for step in EGGS.steps)
     [found] = rendered([replace(EGGS, steps=(), rationale=lines)], box.run)
     assert "    step_2 = step_1 / 2\n" in found.texts["program"]
-    assert found.reasons == {"socratic": "no_sub_question"}
+    assert found.reasons == dict.fromkeys(("commented", "socratic"), "no_sub_question")
 
 
 def reasons(*answers: str, gold: str = "8", question: str = "How many?") -> dict[str, str]:
@@ -83,7 +83,7 @@ def test_what_cannot_be_rendered_is_left_out_with_its_reason() -> None:
     assert reasons("There are <<4+5=8>>8.")["chain"] == "wrong_arithmetic"
     assert reasons("There are <<4+4=8>>8.", gold="9")["program"] == "ends_elsewhere"
     assert reasons("There are <<x+4=8>>8.")["equation"] == "unreadable_mark"
-    assert reasons("There are <<4+4=8>>8.", question="") == {"socratic": "no_sub_question"}
+    assert reasons("There are <<4+4=8>>8.", question="") == dict.fromkeys(("commented", "socratic"), "no_sub_question")
     assert reasons("Of 3 and 5 <<4+4=8>>8.", "So 8 or 9.")["socratic"] == "step_without_value"
 
 
@@ -105,18 +105,41 @@ def test_whatever_a_worked_solution_holds_each_form_is_there_or_has_a_reason(
 def test_a_sum_that_its_author_did_not_mark_is_a_line_too(box: Sandbox) -> None:
     first, second, third = EGGS.steps
     [marked] = rendered([EGGS], box.run)
-    for said in (
-        "Half of them, 24/2 = 12, were sold, and not 24/3 = 9.",
-        "Half of them, 24/2 = <<12=12>>12, were sold.",
+    for said, left_out in (
+        # It is no line, but no dialogue may teach it either.
+        ("Half of them, 24/2 = 12, were sold, and not 24/3 = 9.", {"socratic": "wrong_arithmetic"}),
+        ("Half of them, 24/2 = <<12=12>>12, were sold.", {}),
     ):
         [found] = rendered([replace(EGGS, steps=(first, replace(second, answer=said), third))], box.run)
-        assert found.whole and found.texts["program"] == marked.texts["program"]
-        assert socratic.pairs(found.texts["socratic"])[1].answer.endswith("## 12")
+        assert found.reasons == left_out and found.texts["program"] == marked.texts["program"]
+    assert socratic.pairs(found.texts["socratic"])[1].answer.endswith("## 12")
+
+
+def test_a_program_may_say_above_each_line_which_sub_question_it_answers(box: Sandbox) -> None:
+    twice = Step("How many\n eggs were sold?", "24/4 = <<24/4=6>>6 and again, 6*2 = <<6*2=12>>12, were sold.")
+    [found] = rendered([replace(EGGS, steps=(EGGS.steps[0], twice, EGGS.steps[2]))], box.run)
+    assert found.texts["commented"] == (
+        "def solution():\n"
+        "    # How many eggs were in the box?\n"
+        "    eggs_box = 6 * 4\n"
+        "    # How many eggs were sold?\n"
+        "    eggs_sold = eggs_box / 4\n"
+        "    step_3 = eggs_sold * 2\n"
+        "    # How many eggs are left?\n"
+        "    eggs_left = step_3 - 4\n"
+        "    return eggs_left\n"
+    )
+    plain = "".join(line for line in found.texts["commented"].splitlines(True) if "#" not in line)
+    assert found.texts["program"] == plain
+
+
+def test_marks_that_do_not_hold_make_no_dialogue() -> None:
+    assert reasons("There are some, <<4+5=8>>8.")["socratic"] == "wrong_arithmetic"
 
 
 def test_a_rendering_that_executes_to_something_else_is_left_out() -> None:
     [found] = rendered([EGGS], lambda programs: [Execution(Outcome.OK, "7") for _ in programs])
-    assert found.reasons == {"program": "wrong_answer", "equation": "wrong_answer"}
+    assert found.reasons == dict.fromkeys(("program", "commented", "equation"), "wrong_answer")
     assert "program" not in found.texts and "chain" in found.texts and not found.whole
 
 

@@ -66,7 +66,7 @@ def test_no_line_of_what_is_not_executed_line_by_line_is_said_to_have_run() -> N
     engine = Typist({"": [("eggs = 3 + 4\nans = eggs\n", -1.0)]})
     box = Solver(Execution(Outcome.OK, "7"))
     [choice] = solve(engine, box, THOUGHTS["equation"], asks(kind="greedy"))
-    assert {step["state"] for step in answer_of(choice, 0.1, linewise=False).steps} == {"not_run"}
+    assert {step["state"] for step in answer_of(choice, 0.1, THOUGHTS["chain"]).steps} == {"not_run"}
 
 
 def test_equations_go_to_the_sandbox_as_a_program_that_solves_them() -> None:

@@ -69,9 +69,9 @@ def test_a_few_shot_prompt_is_the_students_form_repeated_and_ends_where_the_prog
 def test_an_untrained_student_is_asked_for_the_form_that_the_trained_one_writes() -> None:
     for name, thought in THOUGHTS.items():
         for kind in ("zero_shot", "few_shot"):
-            way = asking(Chatter(False), kind, thought=thought)  # type: ignore[arg-type]
-            assert way.prompt("2 + 3?") == thought.student_prompt("2 + 3?") and way.thought is thought
-        chat = asking(Chatter(True), "zero_shot", thought=thought)  # type: ignore[arg-type]
+            way = asking(Chatter(False), kind, thoughts=thought)  # type: ignore[arg-type]
+            assert way.prompt("2 + 3?") == thought.student_prompt("2 + 3?") and way.thoughts is thought
+        chat = asking(Chatter(True), "zero_shot", thoughts=thought)  # type: ignore[arg-type]
         assert chat.prompt("2 + 3?").startswith(f"system: {thought.chat_messages('2 + 3?')[0].content}")
         assert (chat.repair is None) == (thought.repair_prompt is None), name
 

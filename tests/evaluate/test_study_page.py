@@ -135,7 +135,7 @@ def test_the_page_stands_alone_and_holds_every_difference(study: Study, root: St
     assert "<b>bold</b>" not in page
     assert '<td class="number"><b>-50.0</b></td>' in page  # worse: 5 right instead of 20, of 30
     table = root.read("study.md").decode()
-    assert table.count("\n| worse |") == 3 * 3 + 1  # accuracy, two comparisons, training
+    assert table.count("\n| worse |") == 3 * 3 + 2  # accuracy, two comparisons, answers, training
     assert json.loads(root.read("study.json")) == results
 
 
@@ -146,3 +146,33 @@ def test_the_table_of_the_terminal_names_steps_and_examples(study: Study, root: 
     text = shown.get()
     for part in ("worse", "-50.0", "33", "5 solve, 2 repair", "One seed"):
         assert part in text
+
+
+def test_arms_that_are_whole_runs_have_no_common_student_and_are_compared_by_the_tokens_they_saw(
+    tmp_path: Path,
+) -> None:
+    storage = Storage(tmp_path)
+    arms = {"all": 20, "prose": 12}
+    for arm, right in arms.items():
+        write_arm(storage, f"arms/{arm}-seed0", right, 0)
+        write_training(Storage(storage.uri(f"arms/{arm}-seed0")), "round-0/checkpoint", steps=9, tokens_seen=6000)
+    read = {"arithmetic": {"right": 12, "calculate": 11, "faulty": 4}}
+    prose = Storage(storage.uri("arms/prose-seed0"))
+    for suite in SUITES:
+        write_evaluation(prose, f"round-0/eval/{suite}", suite, [number < 12 for number in range(30)], **read)
+    tree = {"name": "t", "recipe": "quick", "share": "nothing", "reference": "all", "arms": {key: {} for key in arms}}
+    results = write_pages(parse_study(tree, "t.yaml"), storage)
+    assert {row["from"] for row in results["differences"]} == {"all"}
+    by_name = {one["arm"]: one for one in results["arms"]}
+    assert by_name["prose"]["answers"][0]["arithmetic"] == {"right": 24, "calculate": 22, "faulty": 8}
+    said = " ".join(method_sentences(results))
+    assert "start from the same weights" in said
+    assert "6,000 to 6,000" in said
+    for page in ("study.html", "study.md"):
+        text = storage.read(page).decode()
+        assert "8 of 22" in text
+        assert "round 0" not in text
+    write_training(prose, "round-0/checkpoint", steps=9, tokens_seen=9000)
+    assert "not trained on equally many tokens" in " ".join(
+        method_sentences(write_pages(parse_study(tree, "t"), storage))
+    )

@@ -61,17 +61,29 @@ def test_without_contexts_there_is_one_short_exemplar() -> None:
 
 
 def test_own_exemplars_are_shown_and_one_that_gives_an_evaluation_question_away_is_refused(tmp_path: Path) -> None:
-    own = [{"question": f"How many legs have {n} cats?", "program": "def solution():\n    return 4"} for n in range(4)]
+    own = [{"question": f"How many legs have {n} cats?", "program": "def solution():\n    return 4"} for n in range(5)]
     path = tmp_path / "own.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in own))
     shows = recipe(contexts=1, exemplars=str(path))
     assert "How many legs have 3 cats?" in shown(asked(1, contexts=1, exemplars=str(path))[0])
     check_exemplars(shows, [replace(PROBLEM, split="test")])
-    with pytest.raises(RecipeError, match=r"teacher\.exemplars: .*have 2 cats.* is an evaluation question"):
-        check_exemplars(shows, [Problem("e", "How many legs have  2 CATS?", "8")])
+    for number in range(5):  # contexts show four of them
+        taken = Problem("e", f"How many legs have  {number} CATS?", "8", split="unseen")
+        said = rf"own\.jsonl:{number + 1}: .*have {number} cats.* is a question of the suite 'unseen'"
+        with pytest.raises(RecipeError, match=said):
+            check_exemplars(shows, [replace(PROBLEM, split="test"), taken])
     long = packaged_exemplars("program")[1].question
     with pytest.raises(RecipeError, match="13 words in a row"):
         check_exemplars(recipe(contexts=2), [Problem("e", f"{long} And in six?", "1")])
+
+
+def test_a_teacher_of_dialogues_is_shown_the_facts_of_a_problem_that_has_some() -> None:
+    known = Problem("p", "Do whales breathe air?", "yes", facts=("Whales are mammals.", "Mammals breathe air."))
+    for thought, told in (("socratic", True), ("program", False)):
+        tree = recipe().model_dump() | {"thought": thought, "evaluate": {"baselines": []}}
+        [request] = TeacherRequests(parse_recipe(tree)).requests(known, range(1))
+        assert ("- Whales are mammals.\n- Mammals breathe air.\n" in request.messages[-1].content) is told
+        assert "yes" not in request.messages[-1].content
 
 
 MIXTURE = [

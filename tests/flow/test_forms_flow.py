@@ -17,7 +17,7 @@ from pad_ray.flow.plan import plan, sentences
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.students import bring_base_student
 from pad_ray.one_sample import show
-from pad_ray.reasoner import student_thought
+from pad_ray.reasoner import Reasoner, student_thoughts
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import parse_recipe
 from pad_ray.records import Example, Verdict
@@ -55,7 +55,7 @@ def problems(folder: Path) -> dict[str, str]:
     return {"train": str(folder / "train.jsonl"), "unseen": str(folder / "unseen.jsonl")}
 
 
-def recipe(folder: Path, thought: str, **more: Any) -> Recipe:
+def recipe(folder: Path, thought: str | list[str], **more: Any) -> Recipe:
     files = problems(folder)
     tree = {
         "name": "t",
@@ -100,7 +100,7 @@ def test_a_run_teaches_asks_for_and_measures_the_form_of_its_recipe(thought: str
     assert after.get("arithmetic") == (None if thought == "equation" else calculated)
     if thought == "socratic":
         assert after["oracle_sub_questions"]["n"] == after["oracle_sub_questions"]["correct"] == 1
-    assert student_thought(folder / "round-0/student") is form
+    assert student_thoughts(folder / "round-0/student") is form
     # And it is called by its name.
     page, card = Path(write_report(folder)).read_text(), Path(write_card(folder, 0) or "").read_text()
     assert f"learns to reason by writing {form.NAMES[1]}, from the worked solutions of its problems." in page
@@ -108,6 +108,38 @@ def test_a_run_teaches_asks_for_and_measures_the_form_of_its_recipe(thought: str
     assert "program" not in page.partition("<h2>How it was made</h2>")[0]
     assert read_story(storage).rounds[0].correct == taught
     assert show(folder, f"p2#{thought}.r0.k0").fate.startswith("It became the ")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_one_student_learns_several_forms_and_lets_them_vote(tmp_path: Path) -> None:
+    folder, names = tmp_path / "run", ["program", "equation", "chain"]
+    # It knows the answer as a program and as a system, and a wrong one as a chain.
+    texts = {**KNOWN, "program": "def solution():\n    return 3 + 4\n", "chain": "3+4 = 8\n#### 8\n"}
+    known = [(THOUGHTS[name].student_prompt(ASKED), texts[name]) for name in names]
+    make_tiny_student(tmp_path / "student", known, context=1024)
+    several = recipe(tmp_path, ["chain", "program", "equation"], evaluate={"baselines": ["direct"]})
+    with open_run(several, str(folder)) as run:
+        bring_base_student(run, print)
+        distill(run, Reporter(Console(quiet=True)))
+        write_card(folder, 0)
+    storage = Storage(folder)
+    examples = list(storage.scan_rows("round-0/examples", Example))
+    assert {name: sum(one.thought == name for one in examples) for name in names} == {
+        "program": 10, "equation": 10, "chain": 11,
+    }  # fmt: skip
+    assert {one.prompt.rstrip().rpartition("\n")[2] for one in examples} == {"Program:", "Equations:", "Solution:"}
+    verdicts = list(storage.scan_rows("round-0/verdicts", Verdict))
+    assert len(verdicts) == 31 and {one.outcome.value for one in verdicts} == {"correct"}, "each was judged by itself"
+    after = json.loads((folder / "round-0/eval/unseen/summary.json").read_text())
+    assert (after["correct"], after["thought"]) == (1, names)
+    assert {name: one["correct"] for name, one in after["by_form"].items()} == {"program": 1, "equation": 1, "chain": 0}
+    with Reasoner.load(folder / "round-0/student", timeout_s=20) as reasoner:
+        answer = reasoner.solve(ASKED, max_tokens=40)
+    assert (answer.answer, answer.votes, answer.program) == ("7", {"7": 2, "8": 1}, texts["program"])
+    assert "by writing solutions, from the worked" in Path(write_report(folder)).read_text()
+    assert "whose values vote" in (folder / "round-0/student/README.md").read_text()
+    assert show(folder, "p2#chain.r0.k0").fate.startswith("It became the ")
 
 
 def test_worked_solutions_are_refused_where_no_problem_has_one(tmp_path: Path) -> None:

@@ -27,13 +27,14 @@ from pad_ray.terminal import console
 STATES = ("checkpoint/state", "checkpoint/ray", "preference/state", "preference/ray", "preference/student")
 
 
-def bound(folder: Path, arms: dict[str, Any]) -> StudyRun:
+def bound(folder: Path, arms: dict[str, Any], **more: Any) -> StudyRun:
     tree = {
         "name": "t",
         "recipe": "quick",
         "reference": "all",
         "overrides": {"evaluate.baselines": []},
         "arms": arms,
+        **more,
     }
     return StudyRun(parse_study(tree, "t.yaml"), "t.yaml", Storage(folder))
 
@@ -132,7 +133,7 @@ def test_the_states_of_finished_trainings_go_also_where_the_study_did_not_finish
     file.write_text(study.study.to_yaml())
     monkeypatch.setattr(cli_study, "end_like_ctrl_c", lambda: None)
     monkeypatch.setattr(cli_study, "connected", None)  # nothing is left to do that needs Ray
-    cli_study.study(str(file), str(tmp_path))
+    cli_study.study(str(file), run_dir=str(tmp_path))
     assert not states()
     assert (tmp_path / "arms/all-seed0/round-1/student/config.json").exists()
 
@@ -155,3 +156,19 @@ def test_a_student_that_learned_from_pairs_alone_is_kept(tmp_path: Path) -> None
 def test_what_most_arms_want_is_shared(tmp_path: Path, asked: list[tuple[str, int]]) -> None:
     make(bound(tmp_path, {"four": {"overrides": {"refine.samples": 4}}, "all": {}, "b": {}}))
     assert asked == [("t-shared", 0), ("t-shared", 1), ("four-seed0", 1)]
+
+
+def test_where_nothing_is_shared_every_arm_is_a_whole_run_from_the_start(
+    tmp_path: Path, asked: list[tuple[str, int]]
+) -> None:
+    arms = {"all": {}, "short": {"overrides": {"refine.rounds": 0}}}
+    study = bound(tmp_path, arms, share="nothing", seeds=[0, 1])
+    make(study)
+    assert asked == [
+        ("all-seed0", 0), ("all-seed0", 1), ("short-seed0", 0), ("all-seed1", 0), ("all-seed1", 1), ("short-seed1", 0),
+    ]  # fmt: skip
+    assert all(study.settled(task) for task in study.tasks())
+    assert not (tmp_path / "shared").exists()
+    asked.clear()
+    make(study)
+    assert not asked

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from functools import partial
 from typing import Any
 
 import pytest
@@ -87,10 +86,10 @@ def seen(box: Sandbox | None, *programs: str | None) -> list[Event]:
     async def write() -> list[Draft]:
         return drafts
 
-    async def run(texts: list[str]) -> list[Execution]:
+    async def run(drafts: list[Draft]) -> list[Execution]:
         if box is None:
-            return [Execution(Outcome.SANDBOX_ERROR) for _ in texts]
-        return await asyncio.to_thread(box.run, texts, "solo")
+            return [Execution(Outcome.SANDBOX_ERROR) for _ in drafts]
+        return await asyncio.to_thread(box.run, [draft.program for draft in drafts], "solo")
 
     async def collect() -> list[Event]:
         return [event async for event in watch(ask, write, run)]
@@ -136,8 +135,10 @@ def searched(box: Sandbox, *found: Standing | Choice) -> list[Event]:
         for one in found:
             yield one
 
+    async def run(drafts: list[Draft]) -> list[Execution]:
+        return await asyncio.to_thread(box.run, [draft.program for draft in drafts], "solo")
+
     async def collect() -> list[Event]:
-        run = partial(asyncio.to_thread, box.run, lane="solo")
         return [event async for event in watch_search(Ask("q", Decode(kind="beam")), search(), run)]
 
     return asyncio.run(collect())

@@ -15,7 +15,7 @@ def request(number: int, temperature: float, max_tokens: int = 12) -> Request:
 
 
 def test_requests_of_one_slice_keep_their_own_temperatures_and_limits(tmp_path: Path) -> None:
-    teacher = StudentTeacher(str(make_tiny_student(tmp_path / "student")), "program", batch_size=4, threads=1)
+    teacher = StudentTeacher(str(make_tiny_student(tmp_path / "student")), batch_size=4, threads=1)
     asked = [request(0, 5.0), request(1, 0.0), request(2, 5.0), request(3, 0.0, max_tokens=3), request(4, 0.0)]
     found = {sample.sample_id: sample for sample in teacher.sample(asked)}
     assert found.keys() == {one.sample_id for one in asked}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pytest
 
 from pad_ray.errors import RecipeError
 from pad_ray.outcomes import Outcome
-from pad_ray.problems.decontamination import runs
+from pad_ray.problems.decontamination import normal, runs
 from pad_ray.sandbox import Sandbox
 from pad_ray.thoughts import THOUGHTS, chain
 from pad_ray.thoughts.exemplars import Exemplar, contexts_of, packaged_exemplars, read_exemplars
+from pad_ray.thoughts.files import prompt_text
 from pad_ray.thoughts.program import parse, teacher_messages, unfit
 
 # Worked out by hand, by the first words of the question.
@@ -51,18 +53,20 @@ def test_the_packaged_exemplars_have_the_papers_form() -> None:
         assert any(line.startswith("    # ") for line in lines)
 
 
-def test_no_packaged_exemplar_is_a_gsm8k_question(shared_data: Path) -> None:
-    known: set[str] = set()
-    known_runs: set[int] = set()
-    for name in ("gsm8k_train.jsonl", "gsm8k_test_dev.jsonl"):
-        for line in (shared_data / name).read_text(encoding="utf-8").strip().split("\n"):
-            question = json.loads(line)["question"]
-            known.add(" ".join(question.casefold().split()))
-            known_runs |= runs(question)
-    assert len(known) > 7000
-    for one in {one for thought in THOUGHTS for one in packaged_exemplars(thought)}:
-        assert " ".join(one.question.casefold().split()) not in known
-        assert known_runs.isdisjoint(runs(one.question))
+def test_no_packaged_exemplar_is_a_question_of_an_evaluation_or_of_gsm8k(shared_data: Path) -> None:
+    shown = {normal(one.question) for thought in THOUGHTS for one in packaged_exemplars(thought)}
+    # And the short one, that is shown where there are no contexts.
+    shown.add(normal(prompt_text("exemplar_question").removeprefix("Q:")))
+    shown_runs = {run for question in shown for run in runs(question)}
+    evaluated = [path for path in shared_data.glob("*.jsonl") if not re.match(r"recorded_|.*_train", path.name)]
+    names = {path.stem for path in evaluated}
+    assert {"gsm8k_test_dev", "gsm8k_socratic_test_dev", "svamp_dev", "multiarith_dev", "coin_flip"} <= names
+    for path in [*evaluated, shared_data / "gsm8k_train.jsonl"]:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        assert len(rows) > 100
+        for row in rows:
+            assert normal(row["question"]) not in shown, (path.name, row["question"])
+            assert shown_runs.isdisjoint(runs(row["question"])), (path.name, row["question"])
 
 
 def test_the_arithmetic_of_the_packaged_chains_holds() -> None:
@@ -104,7 +108,8 @@ def test_own_exemplars_are_read_and_a_bad_row_is_named_with_its_line(tmp_path: P
     good = {"question": "How many legs have 3 cats?", "program": "def solution():\n    return 3 * 4\n"}
     path = tmp_path / "own.jsonl"
     path.write_text(json.dumps(good) + "\n")
-    assert read_exemplars(path, "program", unfit) == (Exemplar(good["question"], "def solution():\n    return 3 * 4"),)
+    shown = Exemplar(good["question"], "def solution():\n    return 3 * 4", f"{path}:1")
+    assert read_exemplars(path, "program", unfit) == (shown,)
     for row, said in [
         ({"question": "q"}, "needs the texts"),
         ({**good, "program": "def solution(:"}, "is not Python"),
@@ -128,7 +133,7 @@ def test_own_exemplars_of_another_form_are_called_as_it_is(
 ) -> None:
     path = tmp_path / "own.jsonl"
     path.write_text(json.dumps({"question": "q?", thought: good}) + "\n")
-    assert read_exemplars(path, thought, THOUGHTS[thought].unfit) == (Exemplar("q?", good),)
+    assert read_exemplars(path, thought, THOUGHTS[thought].unfit) == (Exemplar("q?", good, f"{path}:1"),)
     for row, why in (({thought: bad}, said), ({"program": good}, "needs the texts")):
         path.write_text(json.dumps({"question": "q?", **row}) + "\n")
         with pytest.raises(RecipeError, match=why):

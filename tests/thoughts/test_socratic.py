@@ -51,6 +51,32 @@ def test_it_is_taught_as_one_lesson_for_all_sub_questions_and_one_for_each_answe
     assert second.completion == "12 - 2 = 10 are left. ## 10\n"
 
 
+@pytest.mark.parametrize(
+    ("dialogue", "reason"),
+    [
+        (EGGS, ""),
+        (EGGS.replace("12 - 2 = 10", "12 - 2 = 9"), "wrong_arithmetic"),
+        (EGGS.replace("3 * 4 = 12", "3 * 4 = <<3*4=13>>12"), "wrong_arithmetic"),
+        (EGGS.replace("3 * 4 = 12 eggs. ## 12", "They are many."), "step_without_value"),
+        (EGGS.replace("## 12\n", "## 12\nA2: 12 - 2 = 10 ## 10\n"), "several_answers"),
+        (EGGS.replace("## 10", "#### 10"), ""),
+    ],
+)
+def test_only_one_sound_answer_to_each_sub_question_is_taught(dialogue: str, reason: str) -> None:
+    assert socratic.parse(dialogue).outcome in (None, Outcome.NO_ANSWER)
+    found = socratic.target(dialogue)
+    assert found.reason == reason and bool(found.text) == (not reason)
+    assert bool(socratic.unfit(dialogue)) == bool(reason)
+
+
+def test_a_teacher_is_shown_the_facts_and_a_student_never() -> None:
+    told = socratic.teacher_messages("Is {facts} so?", facts=["A whale  breathes air.", "Fish have\ngills."])
+    assert told[-1].content.startswith("Facts:\n- A whale breathes air.\n- Fish have gills.\n\n")
+    assert told[-1].content.endswith("\n\nQ: Is {facts} so?")
+    assert told[:-1] == socratic.teacher_messages("Is {facts} so?")[:-1]
+    assert socratic.teacher_messages("So?")[-1].content == "Q: So?"
+
+
 def test_dialogues_of_the_same_sub_questions_teach_the_same() -> None:
     assert socratic.mark(EGGS) == socratic.mark(EGGS.replace("12 - 2 = 10 are left.", "So"))
     assert socratic.mark(EGGS) == socratic.mark("1) How many  EGGS?\n2) how many are left?\n")
@@ -67,10 +93,11 @@ def test_whatever_is_written_is_read(text: str) -> None:
     parsed = socratic.parse(text)
     if parsed.outcome is None:
         assert value(parsed.program)
-        target = socratic.target(parsed.program).text
+        target, reason = socratic.target(parsed.program)
+        assert (reason == "") == bool(target)
         # The form that is taught is itself read so, and taught as it is.
-        assert socratic.target(target).text == target and value(target) == value(parsed.program)
-        assert socratic.mark(target) == socratic.mark(parsed.program)
+        assert reason or (socratic.target(target).text == target and value(target) == value(parsed.program))
+        assert reason or socratic.mark(target) == socratic.mark(parsed.program)
     else:
         socratic.target(text), socratic.mark(text), socratic.unfit(text)
 
