@@ -170,6 +170,13 @@ def test_a_student_is_measured_once_and_its_answers_are_kept(tmp_path: Path) -> 
     assert [one.outcome for one in answers[:2]] == [Outcome.CORRECT, Outcome.WRONG_ANSWER]
     assert answers[0].program == RIGHT and sum(one.tokens for one in answers) == summary["tokens"]
 
+    # A vote keeps what each of its samples gave, and says what they are worth.
+    voting = Decode(kind="vote", samples=3, max_tokens=48)
+    voted = evaluate(job(storage, student, out="round-0/eval/vote", decode=voting))
+    assert [one["k"] for one in voted["at_k"]] == [1, 2, 3] and voted["matches"]["exact"]["correct"] == voted["correct"]
+    assert all(len(one.values) == 3 for one in read_answers(storage, "round-0/eval/vote"))
+    assert "at_k" not in summary
+
     # Finished is finished: the student is not needed again.
     assert evaluate(job(storage, tmp_path / "gone", limit=3)) == summary
     # But another question is never answered with an old result.
