@@ -81,7 +81,7 @@ def distill(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
 
 @app.command()
 def plan(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
-    """Read the problems and write every request; nothing is asked."""
+    """Read problems and write every request; nothing is asked."""
     from pad_ray.flow.plan import plan as write_plan
     from pad_ray.flow.plan import sentences
 

@@ -29,7 +29,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def add_tools(app: typer.Typer) -> None:
     """Add the commands of this module to the command line."""
-    for command in (execute, ask, compare, report, export, serve):
+    for command in (execute, ask, compare, report, export, export_examples, serve):
         app.command()(command)
 
 
@@ -104,15 +104,27 @@ def ask(
         typer.echo(f"values of the {texts}: {counts}")
 
 
-def compare(paths: list[str]) -> None:
+def compare(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN…", help="Runs or summary.json files; NAME=RUN1,RUN2 averages several seeds."),
+    ],
+    out: Annotated[str, typer.Option(help="Also write this .html page, and its figures beside it as .json.")] = "",
+) -> None:
     """Paired differences between finished runs, with intervals.
 
     A summary.json of an evaluation stands for a run of one suite.
     """
     from pad_ray.evaluate.compare import compare as pair_up
+    from pad_ray.evaluate.compare_page import write_comparison
+    from pad_ray.evaluate.contest import grouped, grouped_differences
     from pad_ray.evaluate.table import comparison_table
 
-    console().print(comparison_table(pair_up(paths)))
+    named = any(grouped(path)[0] for path in paths)
+    console().print(comparison_table(grouped_differences(paths) if named else pair_up(paths)))
+    if out:
+        page, figures = write_comparison(paths, out)
+        typer.echo(f"The page: {page}; its figures: {figures}")
 
 
 def report(run_dir: str) -> None:
@@ -140,6 +152,39 @@ def export(
     typer.echo(f"{out}: {out.stat().st_size / 1e6:,.1f} MB")
 
 
+def export_examples(
+    run_dir: Annotated[str, typer.Argument(metavar="RUN_DIR", help="A run: its folder or s3:// URI.")],
+    out: Annotated[Path, typer.Option(help="The .jsonl file to write.")],
+    form: Annotated[
+        str, typer.Option("--format", help="prompt (prompt and completion) or chat (messages).")
+    ] = "prompt",
+    round_: Annotated[
+        int | None, typer.Option("--round", help="What this round was trained on; default: all examples of all rounds.")
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(metavar="<str>", help="Only these: solve, repair, decompose, answer; several times."),
+    ] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(help="A second file, of the questions that train.validation holds out.")
+    ] = None,
+) -> None:
+    """Write verified examples for other trainers.
+
+    TRL, Axolotl, LLaMA-Factory and others read them.
+    """
+    from pad_ray.exchange import export_examples as write_examples
+
+    written = write_examples(run_dir, out, form, round_=round_, tasks=task or (), held_out=held_out)
+    told = ", ".join(f"{count:,} {name}" for name, count in written.by_task.items())
+    typer.echo(f"{out}: {written.examples:,} examples ({told})")
+    if written.held_out:
+        where = f"are in {held_out}" if held_out else "are left out; --held-out writes them"
+        typer.echo(f"{written.held_out:,} of questions that this run never trains on (train.validation) {where}")
+    if written.in_chat and form == "prompt":
+        typer.echo("note: this run asked its student in a chat template (student.chat); --format chat says the same")
+
+
 def serve(
     student: Annotated[
         list[str],
@@ -152,7 +197,7 @@ def serve(
     access_log: Annotated[str, typer.Option(help="File that gets a JSON line per request.")] = "",
     engine: Engine = "auto",
 ) -> None:
-    """Answer questions over HTTP with Ray Serve, and in a browser."""
+    """Answer questions over HTTP and in a browser (Ray Serve)."""
     from serve.run import run_service
 
     run_service(*student, host=host, port=port, access_log=access_log, engine=engine)

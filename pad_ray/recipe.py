@@ -38,7 +38,7 @@ class Problems(Section):
     """Where the questions with known answers come from."""
 
     train: str | list[str]
-    """URI or list of URIs: a .jsonl or .parquet path or s3:// URI, hf://owner/name?config=main&split=train,
+    """URI or list of URIs: a .jsonl, .json or .parquet path or s3:// URI, hf://owner/name?config=main&split=train,
     gym://task?size=500&seed=7 (for gsm_symbolic also &templates=train or heldout), or task://NAME?path=FILE."""
     eval: dict[Name, str | list[str]] = Field(default_factory=dict[str, str | list[str]])
     """Evaluation suites by name (also a folder name), each a URI or a list of URIs."""

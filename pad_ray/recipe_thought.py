@@ -17,7 +17,10 @@ BELIEVED: tuple[Form, ...] = ("program", "equation", "chain", "socratic")
 
 def in_order(thought: str | Sequence[str]) -> tuple[str, ...]:
     """One form, or several in the order in which they are believed."""
-    return (thought,) if isinstance(thought, str) else tuple(one for one in BELIEVED if one in thought)
+    if isinstance(thought, str):
+        return (thought,)
+    ranks: dict[str, int] = {form: rank for rank, form in enumerate(BELIEVED)}
+    return tuple(sorted(dict.fromkeys(thought), key=lambda form: ranks.get(form, len(ranks))))
 
 
 def check_thought(recipe: Recipe) -> None:

@@ -69,6 +69,8 @@ class Choice:
     """Tokens generated for all drafts."""
     alone: tuple[Execution, ...] = ()
     """Of several forms of reasoning, what each of them comes to alone."""
+    values: tuple[str | None, ...] = ()
+    """The value of each draft, where several voted."""
 
 
 def write(
@@ -135,19 +137,23 @@ def choose(drafts: Sequence[Draft], executions: Iterable[Execution]) -> Choice:
     """
     runs = iter(executions)
     ends = [next(runs) if draft.flaw is None else Execution(draft.flaw) for draft in drafts]
-    winner, votes, chosen = _elect(ends)
+    values = tuple(end.value if end.outcome is Outcome.OK else None for end in ends)
+    winner, votes, chosen = _elect(values)
     forms = sorted({draft.form for draft in drafts})
     alone: list[Execution] = []
     for form in forms if len(forms) > 1 else ():
-        mine = [end for draft, end in zip(drafts, ends, strict=True) if draft.form == form]
-        alone.append(mine[_elect(mine)[2]])
-    return Choice(winner, drafts[chosen], ends[chosen], votes, sum(draft.tokens for draft in drafts), tuple(alone))
+        mine = [place for place, draft in enumerate(drafts) if draft.form == form]
+        alone.append(ends[mine[_elect([values[place] for place in mine])[2]]])
+    tokens = sum(draft.tokens for draft in drafts)
+    # Texts in several forms are not several samples of one thing.
+    sampled = values if len(values) > 1 and not alone else ()
+    return Choice(winner, drafts[chosen], ends[chosen], votes, tokens, tuple(alone), sampled)
 
 
-def _elect(ends: Sequence[Execution]) -> tuple[str | None, dict[str, int], int]:
+def _elect(values: Sequence[str | None]) -> tuple[str | None, dict[str, int], int]:
     """The value with most votes, the votes, and the place of the first that gave it, or 0."""
-    winner, votes = vote([end.value if end.outcome is Outcome.OK else None for end in ends])
-    return winner, votes, next((place for place, end in enumerate(ends) if winner and end.value == winner), 0)
+    winner, votes = vote(values)
+    return winner, votes, next((place for place, value in enumerate(values) if winner and value == winner), 0)
 
 
 def answer_of(choice: Choice, seconds: float, thoughts: Forms = program) -> Answer:

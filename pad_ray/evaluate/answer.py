@@ -123,4 +123,5 @@ def _graded(problem: Problem, choice: Choice, rounded: bool, thoughts: Forms) ->
         tokens=choice.tokens,
         source=problem.source,
         forms=dict(zip(names_of(thoughts), alone, strict=True)) if alone else {},
+        values=choice.values,
     )

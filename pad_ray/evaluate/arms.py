@@ -16,6 +16,8 @@ from typing import Any
 
 from pad_ray.evaluate.folder import read_answers, read_json, suites
 from pad_ray.evaluate.metrics import difference_around, paired, wilson, wilson_around
+from pad_ray.evaluate.resampling import RESAMPLES as RESAMPLES
+from pad_ray.evaluate.resampling import bootstrap, vary
 from pad_ray.manifest import load_manifest
 from pad_ray.outcomes import Outcome
 from pad_ray.storage import Storage
@@ -25,8 +27,6 @@ POOLED = "all suites"
 """What the questions of all suites together are called."""
 ROUND_0 = "round 0"
 """What the student that all arms start from is called."""
-RESAMPLES = 9_999
-"""Draws of a bootstrap."""
 
 _COUNTS = ("steps", "tokens", "tokens_seen", "examples", "pairs", "dropped_too_long")
 Question = tuple[str, str, str]
@@ -110,7 +110,7 @@ def accuracies(rights: Sequence[Rights]) -> list[dict[str, Any]]:
         if _agree(rights, questions):
             low, high = wilson(sum(rights[0][one] for one in questions), n)
         else:
-            low, high = _bootstrap(shares) if _vary(shares) else wilson_around(right / n, n)
+            low, high = bootstrap(shares) if vary(shares) else wilson_around(right / n, n)
         rows.append({"suite": suite, "n": n, "correct": round(right, 1), "accuracy": right / n, "ci95": [low, high]})
     return rows
 
@@ -127,7 +127,7 @@ def compared(before: Sequence[Rights], after: Sequence[Rights]) -> list[dict[str
             row["after"] = sum(_share(after, one) for one in questions) / len(questions)
             if not (_agree(before, questions) and _agree(after, questions)):
                 around = difference_around(row["before"], row["after"], len(questions))
-                row["ci95"] = _bootstrap(changes) if _vary(changes) else around
+                row["ci95"] = bootstrap(changes) if vary(changes) else around
             row["difference"] = sum(changes) / len(changes)
             row["gained"], row["lost"] = sum(one > 0 for one in changes), sum(one < 0 for one in changes)
             row["p_value"] = None
@@ -155,22 +155,6 @@ def _agree(rights: Sequence[Rights], questions: Sequence[Question]) -> bool:
     return all(one[question] == rights[0][question] for one in rights for question in questions)
 
 
-def _vary(values: Sequence[float]) -> bool:
-    """Whether a bootstrap would have a width; differences of thirds are never quite alike."""
-    return len({round(value, 9) for value in values}) > 1
-
-
-def _bootstrap(values: Sequence[float]) -> tuple[float, float]:
-    """95 % interval of the mean over questions whose values are not all alike."""
-    import numpy as np
-    from scipy.stats import bootstrap
-
-    drawn = bootstrap((np.array(values),), np.mean, n_resamples=RESAMPLES, method="percentile", rng=0)
-    # What is left of a sum of thirds must not pass for a bound beside zero.
-    low, high = (round(float(bound), 9) + 0.0 for bound in drawn.confidence_interval)
-    return low, high
-
-
 def _rights(storage: Storage, round_: int, named: Sequence[str]) -> dict[Question, bool]:
     return {
         (suite, one.problem_id, one.question): one.outcome is Outcome.CORRECT
@@ -181,7 +165,11 @@ def _rights(storage: Storage, round_: int, named: Sequence[str]) -> dict[Questio
 
 def _answers(storage: Storage, round_: int, named: Sequence[str]) -> dict[str, Any]:
     """How a student answered, over all suites: shares beside accuracy, and what an answer took."""
-    summaries = [read_json(storage, f"round-{round_}/eval/{suite}/summary.json") for suite in named]
+    return answers_of([read_json(storage, f"round-{round_}/eval/{suite}/summary.json") for suite in named])
+
+
+def answers_of(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The same of any summaries, taken together."""
     n = sum(one["n"] for one in summaries)
     if not n:
         return {"n": 0}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pad_ray.errors import UsageError
 from pad_ray.evaluate.folder import (
@@ -43,11 +44,24 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answered:
+class Answered:
+    """One evaluation that a path stands for."""
+
     suite: str
+    """The problems."""
     label: str
-    match: str
+    """The student, in words."""
     rights: Rights
+    """What it has right."""
+    summary: Mapping[str, Any]
+    """The content of summary.json."""
+    round: int | None
+    """The round that trained it, -1 for the untrained one; None where only a summary.json is named."""
+
+    @property
+    def match(self) -> str:
+        """When a number counted as right."""
+        return self.summary.get("match", "exact")
 
 
 def compare(paths: Sequence[str | Path]) -> list[Difference]:
@@ -58,8 +72,8 @@ def compare(paths: Sequence[str | Path]) -> list[Difference]:
     """
     if not paths:
         raise UsageError("there is nothing to compare.", hint="Name run folders or summary.json files.")
-    first, *others = [_answered(str(path)) for path in paths]
-    _check_matches([*first, *(one for other in others for one in other)])
+    first, *others = [answered(str(path)) for path in paths]
+    check_matches([*first, *(one for other in others for one in other)])
     if not others:
         if found := history(Storage(paths[0])):
             return found
@@ -89,9 +103,9 @@ def history(storage: Storage) -> list[Difference]:
     for after in (one for one in measured if one.round != UNTRAINED):
         earlier = [one for one in measured if (one.suite, one.round) == (after.suite, after.round - 1)]
         befores = [best_baseline(measured, after.suite), *(one for one in earlier if one.round != UNTRAINED)]
-        theirs = _rights(storage, after.folder)
+        theirs = rights_of(storage, after.folder)
         for before in filter(None, befores):
-            mine = _rights(storage, before.folder)
+            mine = rights_of(storage, before.folder)
             if mine.keys() & theirs.keys():
                 found.append(Difference(after.suite, before.student, after.student, paired(mine, theirs)))
     return found
@@ -106,14 +120,14 @@ def forgotten(storage: Storage) -> list[Difference]:
             before.suite,
             before.student,
             after.student,
-            paired(_rights(storage, before.folder), _rights(storage, after.folder)),
+            paired(rights_of(storage, before.folder), rights_of(storage, after.folder)),
         )
         for key, before in first.items()
         if (after := last.get(key))
     ]
 
 
-def _answered(path: str) -> list[_Answered]:
+def answered(path: str) -> list[Answered]:
     """The evaluations that a path or URI stands for: one for a summary, the last of each suite for a run."""
     folder, _, file = path.rpartition("/")
     folder = (folder or ".") if (file or path) == "summary.json" else path
@@ -121,22 +135,22 @@ def _answered(path: str) -> list[_Answered]:
     if not storage.exists(""):
         raise UsageError(f"there is no run folder or summary.json at {path}.")
     if storage.exists("summary.json"):
-        match = read_json(storage, "summary.json").get("match", "exact")
-        return [_Answered(storage.path("").name, folder, match, _rights(storage, "."))]
+        summary = read_json(storage, "summary.json")
+        return [Answered(storage.path("").name, folder, rights_of(storage, "."), summary, None)]
     last = last_students(measurements(storage))
     if not last:
         raise UsageError(
             f"{path} holds no finished evaluation.", hint="Let the run come to its end (`pad-ray status` says how far)."
         )
     return [
-        _Answered(one.suite, f"{path} · {one.student}", one.summary.get("match", "exact"), _rights(storage, one.folder))
+        Answered(one.suite, f"{path} · {one.student}", rights_of(storage, one.folder), one.summary, one.round)
         for one in last.values()
     ]
 
 
-def _check_matches(answered: Sequence[_Answered]) -> None:
-    """Rounding makes more answers right: a difference of matchings would pass for one of students."""
-    examples = {one.match: one.label for one in reversed(answered)}
+def check_matches(every: Sequence[Answered]) -> None:
+    """Raises UsageError if not all were matched alike: rounding makes more answers right, and would pass for a gain."""
+    examples = {one.match: one.label for one in reversed(every)}
     if len(examples) > 1:
         told = ", ".join(f"{label} by match {match!r}" for match, label in sorted(examples.items()))
         raise UsageError(
@@ -145,7 +159,8 @@ def _check_matches(answered: Sequence[_Answered]) -> None:
         )
 
 
-def _rights(storage: Storage, folder: str) -> Rights:
+def rights_of(storage: Storage, folder: str) -> Rights:
+    """Which problems the answers in a folder have right. Raises UsageError if there are none."""
     answers = read_answers(storage, folder)
     if not answers:
         raise UsageError(

@@ -157,8 +157,14 @@ def read_answers(storage: Storage, folder: str) -> list[GradedAnswer]:
 
 def write_answers(storage: Storage, folder: str, answers: Iterable[GradedAnswer]) -> None:
     """Write answers.jsonl, whole or not at all."""
-    lines = (json.dumps(to_row(answer), ensure_ascii=False) + "\n" for answer in answers)
+    rows = (to_row(answer) for answer in answers)
+    lines = (json.dumps(_without_samples(row), ensure_ascii=False) + "\n" for row in rows)
     storage.write(f"{folder}/answers.jsonl", "".join(lines).encode())
+
+
+def _without_samples(row: dict[str, Any]) -> dict[str, Any]:
+    """Only a vote has samples to tell of."""
+    return {key: value for key, value in row.items() if key != "values" or value}
 
 
 _DAMAGED = "Delete it to have it made again."

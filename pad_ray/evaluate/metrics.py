@@ -13,10 +13,16 @@ from dataclasses import dataclass, field
 from math import ceil, floor, sqrt
 from typing import Any, Literal, TypeVar
 
+from pad_ray.decode.voting import vote
+from pad_ray.evaluate.at_k import at_k
+from pad_ray.evaluate.resampling import bootstrap, vary
+from pad_ray.grading.compare import Comparison, compare
 from pad_ray.outcomes import Outcome
 from pad_ray.thoughts import chain
 
 Key = TypeVar("Key", bound=Hashable)
+_VALUED = (Outcome.WRONG_ANSWER, Outcome.UNDECIDED)
+"""Not right, but with a value that another way of matching may accept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,9 @@ class GradedAnswer:
     """Tokens generated for this problem, over all samples."""
     source: str
     """The problem's source."""
+    values: Sequence[str | None] = ()
+    """Of a vote: the value of each sample, as canonical text, in the order in which they were drawn; None if there was
+    none."""
     forms: dict[str, str] = field(default_factory=dict[str, str])
     """Where it answered in several forms of reasoning: what became of each alone, as an outcome."""
 
@@ -63,8 +72,8 @@ class Paired:
     """Problems only the second has right."""
     lost: int
     """Problems only the first has right."""
-    p_value: float
-    """Exact two-sided McNemar test of no difference."""
+    p_value: float | None
+    """Exact two-sided McNemar test of no difference; None for means of several runs, which are no single answers."""
 
     @property
     def verdict(self) -> Literal["better", "no clear difference", "worse"]:
@@ -174,6 +183,52 @@ def by_form(answers: Sequence[GradedAnswer]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def matches_of(answers: Sequence[GradedAnswer], match: str) -> dict[str, dict[str, Any]]:
+    """What either way of matching gives: `matches` in summary.json; the one that counts is `match`.
+
+    Rounding only ever adds right answers, so those of `match` need no second look.
+    """
+    n = len(answers)
+    strict = match == "exact"
+    counted = [one for one in answers if one.outcome is Outcome.CORRECT]
+    # Those that the other way of matching may judge otherwise.
+    others = [one for one in answers if one.outcome in _VALUED] if strict else counted
+    moved = sum(compare(one.answer or "", one.gold, rounded=strict) is Comparison.EQUAL for one in others)
+    other = len(counted) + moved if strict else moved
+    right = {"exact": len(counted) if strict else other, "rounded": other if strict else len(counted)}
+    return {
+        name: {"correct": correct, "accuracy": correct / n if n else 0.0, "ci95": list(wilson(correct, n))}
+        for name, correct in right.items()
+    }
+
+
+def at_k_of(answers: Sequence[GradedAnswer], match: str) -> list[dict[str, Any]]:
+    """pass@k and majority@k of votes: `at_k` in summary.json; [] where the samples were not kept.
+
+    The samples are those that voted, before any repair, and are judged here by `match`: the gold answer has no part in
+    which of them was chosen. Means over questions, with 95 % intervals of a bootstrap over questions.
+    """
+    rows: list[dict[str, Any]] = []
+    for one in at_k([_judged(answer, match) for answer in answers]):
+        row: dict[str, Any] = {"k": one.k}
+        for name, chances in (("pass", one.passed), ("majority", one.majority)):
+            mean = sum(chances) / len(chances)
+            low, high = bootstrap(chances) if vary(chances) else wilson_around(mean, len(chances))
+            row[name] = {"accuracy": mean, "ci95": [low, high]}
+        rows.append(row)
+    return rows
+
+
+def _judged(answer: GradedAnswer, match: str) -> tuple[list[tuple[int, bool]], int]:
+    """How many samples gave each value and whether it is right, and how many gave none."""
+    _, votes = vote(answer.values)
+    rounded = match == "rounded"
+    counts = [
+        (count, compare(value, answer.gold, rounded=rounded) is Comparison.EQUAL) for value, count in votes.items()
+    ]
+    return counts, len(answer.values) - sum(votes.values())
+
+
 def summarise(answers: Sequence[GradedAnswer], *, seconds: float, **facts: Any) -> dict[str, Any]:
     """The content of `summary.json`; `seconds` is the time of decoding and judging, `facts` are kept as given.
 
@@ -183,11 +238,15 @@ def summarise(answers: Sequence[GradedAnswer], *, seconds: float, **facts: Any) 
     outcomes = Counter(answer.outcome for answer in answers)
     correct = outcomes[Outcome.CORRECT]
     tokens = sum(answer.tokens for answer in answers)
+    match = facts.get("match", "exact")
+    chances = at_k_of(answers, match)
     return {
         "n": n,
         "correct": correct,
         "accuracy": correct / n if n else 0.0,
         "ci95": list(wilson(correct, n)),
+        "matches": matches_of(answers, match),
+        **({"at_k": chances} if chances else {}),
         "executable_rate": sum(count for outcome, count in outcomes.items() if outcome.executable) / n if n else 0.0,
         "outcomes": {outcome.value: outcomes[outcome] for outcome in Outcome if outcomes[outcome]},
         "tokens": tokens,

@@ -57,12 +57,24 @@ def _style() -> Iterator[None]:
 @_style()
 def yields(by_round: Mapping[int, Mapping[Outcome, int]]) -> str:
     """One bar per round: what became of its samples, as shares."""
+    return _svg(
+        _shares({f"round {number}": counts for number, counts in by_round.items()}, "% of the samples"), "yield"
+    )
+
+
+@_style()
+def outcomes(by_student: Mapping[str, Mapping[Outcome, int]]) -> str:
+    """One bar per student: what became of its answers, as shares."""
+    return _svg(_shares(by_student, "% of the answers"), "outcomes")
+
+
+def _shares(by_name: Mapping[str, Mapping[Outcome, int]], unit: str) -> Any:
     from matplotlib.patches import Patch
 
-    present = [outcome for outcome in Outcome if any(counts.get(outcome) for counts in by_round.values())]
+    present = [outcome for outcome in Outcome if any(counts.get(outcome) for counts in by_name.values())]
     present.sort(key=list(COLOURS).index)
-    figure, axes = _figure(0.75 + 0.42 * len(by_round) + 0.22 * -(-len(present) // 3))
-    for row, counts in enumerate(by_round.values()):
+    figure, axes = _figure(0.75 + 0.42 * len(by_name) + 0.22 * -(-len(present) // 3))
+    for row, counts in enumerate(by_name.values()):
         total, left = sum(counts.values()), 0.0
         for outcome in present:
             share = 100 * counts.get(outcome, 0) / total
@@ -70,13 +82,13 @@ def yields(by_round: Mapping[int, Mapping[Outcome, int]]) -> str:
             if share >= 7:
                 axes.text(left + share / 2, row, f"{share:.0f} %", ha="center", va="center", color="#ffffff")
             left += share
-    axes.set_yticks(range(len(by_round)), [f"round {number}" for number in by_round])
+    axes.set_yticks(range(len(by_name)), list(by_name))
     axes.set_xlim(0, 100)
     axes.invert_yaxis()
-    axes.set_xlabel("% of the samples", color=INK)
+    axes.set_xlabel(unit, color=INK)
     handles = [Patch(color=COLOURS[outcome], label=outcome.value.replace("_", " ")) for outcome in present]
     figure.legend(handles=handles, loc="outside lower left", ncols=3, frameon=False, labelcolor=INK)
-    return _svg(figure, "yield")
+    return figure
 
 
 @_style()
@@ -102,28 +114,64 @@ def losses(by_round: Mapping[int, Sequence[Mapping[str, Any]]]) -> str:
 @_style()
 def accuracies(measured: Sequence[Measurement]) -> str:
     """Accuracy with its 95 % interval, one row per student, grouped by suite."""
-    rows: list[Measurement | str] = []
+    rows: dict[str, list[tuple[str, str, Mapping[str, Any]]]] = {}
     for one in measured:
-        if one.suite not in rows:
-            rows.append(one.suite)
-        rows.append(one)
-    figure, axes = _figure(0.6 + 0.27 * len(rows))
-    for row, one in enumerate(rows):
-        if isinstance(one, str):
-            continue
-        accuracy, (low, high) = 100 * one.summary["accuracy"], (100 * bound for bound in one.summary["ci95"])
-        colour = _student_colour(one.round)
-        axes.plot([low, high], [row, row], color=colour, linewidth=3, alpha=0.45, solid_capstyle="round")
-        axes.plot([accuracy], [row], "o", color=colour, markersize=7)
-        axes.annotate(f"{accuracy:.0f}", (high, row), xytext=(6, 0), textcoords="offset points", va="center", color=INK)
-    axes.set_yticks(range(len(rows)), [one if isinstance(one, str) else one.student for one in rows])
-    for label, one in zip(axes.get_yticklabels(), rows, strict=True):
-        label.set_fontweight("bold" if isinstance(one, str) else "normal")
-    axes.set_ylim(len(rows) - 0.4, -0.6)
+        rows.setdefault(one.suite, []).append((one.student, _student_colour(one.round), one.summary))
+    return _svg(_intervals(rows), "accuracy")
+
+
+@_style()
+def contestants(by_suite: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]]) -> str:
+    """The same of students by name: the rows of `arms.accuracies`, in one order in every suite."""
+    names = list(dict.fromkeys(name for rows in by_suite.values() for name, _ in rows))
+    colours = {name: _student_colour(number - 1) for number, name in enumerate(names)}
+    rows = {suite: [(name, colours[name], row) for name, row in found] for suite, found in by_suite.items()}
+    return _svg(_intervals(rows), "accuracy")
+
+
+def _intervals(by_suite: Mapping[str, Sequence[tuple[str, str, Mapping[str, Any]]]]) -> Any:
+    """Rows of label, colour, and what has `accuracy` and `ci95`."""
+    labels: list[tuple[str, bool]] = []
+    figure, axes = _figure(0.6 + 0.27 * sum(1 + len(rows) for rows in by_suite.values()))
+    for suite, rows in by_suite.items():
+        labels.append((suite, True))
+        for label, colour, found in rows:
+            place = len(labels)
+            labels.append((label, False))
+            accuracy, (low, high) = 100 * found["accuracy"], (100 * bound for bound in found["ci95"])
+            axes.plot([low, high], [place, place], color=colour, linewidth=3, alpha=0.45, solid_capstyle="round")
+            axes.plot([accuracy], [place], "o", color=colour, markersize=7)
+            told = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "color": INK}
+            axes.annotate(f"{accuracy:.0f}", (high, place), **told)
+    axes.set_yticks(range(len(labels)), [label for label, _ in labels])
+    for tick, (_, heading) in zip(axes.get_yticklabels(), labels, strict=True):
+        tick.set_fontweight("bold" if heading else "normal")
+    axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlim(-2, 106)
     axes.set_xlabel("% correct, with 95 % interval", color=INK)
     axes.grid(axis="x", color=INK, alpha=0.12)
-    return _svg(figure, "accuracy")
+    return figure
+
+
+@_style()
+def at_k(by_student: Mapping[str, Sequence[Mapping[str, Any]]], name: str) -> str:
+    """pass@k (solid) and majority@k (dashed) of the students of one suite; rows are those of `at_k` in summary.json."""
+    figure, axes = _figure(2.4 + 0.2 * len(by_student))
+    for number, (student, rows) in enumerate(by_student.items()):
+        ks = [row["k"] for row in rows]
+        for key, style in (("pass", "-"), ("majority", "--")):
+            shares = [100 * row[key]["accuracy"] for row in rows]
+            label = f"{student}, {key}@k"
+            axes.plot(ks, shares, style, color=_student_colour(number - 1), marker="o", markersize=4, label=label)
+    axes.set_xscale("log", base=2)
+    ticks = sorted({row["k"] for rows in by_student.values() for row in rows})
+    axes.set_xticks(ticks, [str(k) for k in ticks])
+    axes.set_ylim(0, 105)
+    axes.set_xlabel("samples (k)", color=INK)
+    axes.set_ylabel("% correct", color=INK)
+    axes.grid(axis="y", color=INK, alpha=0.12)
+    figure.legend(loc="outside lower left", ncols=2, frameon=False, labelcolor=INK)
+    return _svg(figure, name)
 
 
 VERDICT_COLOURS = {"better": "#2f9e63", "no clear difference": "#8a8f98", "worse": "#d1495b"}

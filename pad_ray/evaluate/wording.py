@@ -28,8 +28,10 @@ def points_interval(ci95: Sequence[float]) -> str:
     return f"{points(low)} to {points(high)}"
 
 
-def p_value(p: float) -> str:
-    """A probability with as many digits as it deserves."""
+def p_value(p: float | None) -> str:
+    """A probability with as many digits as it deserves; a dash where there is none."""
+    if p is None:
+        return "–"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 

@@ -2,6 +2,7 @@
 
 data/train.jsonl                             one JSON object a line: question, answer, and optionally id, source…
 data/train.parquet                           the same keys as columns
+data/train.json, data/ASDiv.xml              a document that holds such rows (`documents`)
 s3://bucket/train.jsonl                      either of them in a bucket
 gym://lcm?size=500&seed=7                    problems made on the spot (`gym`)
 hf://openai/gsm8k?config=main&split=train    a dataset of the Hugging Face hub (`hub`)
@@ -16,12 +17,13 @@ from typing import Any
 
 from pad_ray.errors import ProblemError
 from pad_ray.jsonl import json_lines
+from pad_ray.problems.documents import json_rows, xml_rows
 from pad_ray.problems.gym import gym_rows
 from pad_ray.problems.hub import hub_rows
 from pad_ray.problems.tasks import task_rows
 from pad_ray.storage import local_copy
 
-_FORMS = "a .jsonl or .parquet file (also at s3://), gym://TASK, hf://OWNER/NAME?split=train, or task://NAME?path=FILE"
+_FORMS = "a .jsonl, .json or .parquet file (also at s3://), gym://TASK, hf://OWNER/NAME?split=train, or task://NAME?path=FILE"
 
 
 def rows(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -48,7 +50,11 @@ def _file_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
         return json_lines(Path(path))
     if path.endswith(".parquet"):
         return _parquet(Path(path))
-    raise ProblemError(f"{path!r} is neither .jsonl nor .parquet.", hint=f"Problems come from {_FORMS}.")
+    if path.endswith(".json"):
+        return json_rows(Path(path))
+    if path.endswith(".xml"):
+        return xml_rows(Path(path))
+    raise ProblemError(f"{path!r} is neither .jsonl, .json nor .parquet.", hint=f"Problems come from {_FORMS}.")
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,15 +1,16 @@
 """task://NAME?path=FILE: the public sets that reasoning is measured on, each in the forms in which it is handed around.
 
 gsm8k              question, answer `worked solution #### 72`; in the Socratic form each line is `sub-question ** step`
-asdiv              body, question, answer `9 (apples)`, formula
+asdiv              body, question, answer `9 (apples)`, formula; the same names in the XML of the authors
 svamp              Body, Question, Answer, Equation
 multiarith         sQuestion, lSolutions, lEquations
 mawps              as multiarith, or Question with N_00 for the numbers, which stand in Numbers, and Answer
-strategyqa         question, answer (true or false), facts
+strategyqa         question, answer (true or false), facts; or of BIG-bench input and target_scores
 bbh                input, target, and the subset in task, or as the name of the file
 coin_flip, last_letters   question, answer; without a path they are made on the spot (see `templates`)
 
-Rows that already have question and answer are taken as they are. FILE is whatever holds rows: .jsonl, .parquet, s3://….
+Rows that already have question and answer are taken as they are. FILE is whatever holds rows: .jsonl, .json, .xml,
+.parquet, s3://….
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ def _gsm8k(row: Row, place: str) -> Row:
 
 
 def _asdiv(row: Row, place: str) -> Row:
+    if "Body" in row:
+        row = {key.lower(): value for key, value in row.items()}
     if "body" not in row:
         return _plain(row, place)
     answers = [_UNIT.sub("", part).strip() for part in str(_need(row, "answer", place)).split(";")]
@@ -114,6 +117,11 @@ def _mawps(row: Row, place: str) -> Row:
 
 
 def _strategyqa(row: Row, place: str) -> Row:
+    if "target_scores" in row:
+        right = [said for said, score in row["target_scores"].items() if score]
+        if len(right) != 1:
+            raise ProblemError(f"{place}: target_scores must say of one answer that it is right, not of {right}.")
+        return {"question": str(_need(row, "input", place)), "answer": right[0].lower()}
     found = _plain(row, place)
     if isinstance(found["answer"], bool):
         found["answer"] = "yes" if found["answer"] else "no"

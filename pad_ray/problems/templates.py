@@ -5,7 +5,9 @@ task://coin_flip?size=300&seed=7 and task://last_letters?size=300&seed=7
 size     how many items (100)
 seed     which ones (0); items of different seeds are drawn independently
 people   people in a coin flip, or words of a name (4)
-The names are our own list. Whatever a test set holds is left out at the intake like any repeated question.
+names    all (usual), or of them train or heldout: heldout is every fifth name, train the others; or invented
+The names are our own list; no student can learn invented ones by heart, so it learns to copy them.
+Whatever a test set holds is left out at the intake like any repeated question.
 """
 
 from __future__ import annotations
@@ -24,6 +26,14 @@ SIZE, SEED, PEOPLE = 100, 0, 4
 _ACT = re.compile(r"(\w+) (flips|does not flip) the coin\.")
 _QUOTED = re.compile(r'"([^"\n]+)"')
 _LIMITS = {"size": (1, 1_000_000), "seed": (-(2**31), 2**31), "people": (1, 32)}
+_HELD_OUT = 5
+"""Every so manieth name is held out."""
+_PARTS = ("all", "train", "heldout", "invented")
+_ONSETS = (*"bcdfghjklmnprstvwxyz", "br", "ch", "dr", "gl", "kh", "ph", "qu", "sh", "st", "th", "tr", "")
+_VOWELS = (*"aeiouy", "ai", "ee", "ia", "ou")
+_CODAS = (*"bcdfgklmnprstvwxz", "ck", "ll", "nd", "rt", "ss", "", "", "", "", "", "")
+_SHORT = 0.1
+"""Share of the invented names that are two consonants, such as Tj."""
 
 
 def coin_flips(uri: str, options: dict[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -101,11 +111,35 @@ def _drawn(task: str, uri: str, options: dict[str, str]) -> Iterator[tuple[str, 
     size, seed, people = (
         _number(uri, options, key, usual) for key, usual in zip(_LIMITS, (SIZE, SEED, PEOPLE), strict=True)
     )
-    if unknown := [key for key in options if key not in _LIMITS]:
-        raise ProblemError(f"{uri}: there is no option {unknown[0]!r}.", hint=f"There are path, {', '.join(_LIMITS)}.")
+    known = ("names", *_LIMITS)
+    if unknown := [key for key in options if key not in known]:
+        raise ProblemError(f"{uri}: there is no option {unknown[0]!r}.", hint=f"There are path, {', '.join(known)}.")
+    part = options.get("names", "all")
+    if part not in _PARTS:
+        raise ProblemError(f"{uri}: names is {part!r}.", hint=f"It is one of {', '.join(_PARTS)}.")
+    chosen = [
+        name for place, name in enumerate(names()) if part == "all" or (place % _HELD_OUT == 0) == (part == "heldout")
+    ]
+    # Items of different names or lengths are different items, even of one seed; the usual ones keep their old ids.
+    own = "".join(f"-{key}{options[key]}" for key in ("people", "names") if key in options)
     for index in range(size):
-        generator = Random(f"{task} {seed} {index}")
-        yield f"{uri} item {index}", f"{task}/{seed}/{index}", generator.sample(names(), people), generator
+        generator = Random(f"{task} {seed} {index}{own}")
+        drawn = _invented(generator, people) if part == "invented" else generator.sample(chosen, people)
+        yield f"{uri} item {index}", f"{task}/{seed}{own}/{index}", drawn, generator
+
+
+def _invented(generator: Random, count: int) -> list[str]:
+    """So many different names that nobody has."""
+    found: dict[str, None] = {}
+    while len(found) < count:
+        if generator.random() < _SHORT:
+            name = "".join(generator.sample("bcdfgjkmprtvz", 2))
+        else:
+            syllables = range(generator.randint(1, 3))
+            name = "".join(generator.choice(part) for _ in syllables for part in (_ONSETS, _VOWELS, _CODAS))
+        if len(name) > 1:
+            found[name.capitalize()] = None
+    return list(found)
 
 
 def _number(uri: str, options: dict[str, str], key: str, usual: int) -> int:

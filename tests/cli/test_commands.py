@@ -24,6 +24,7 @@ from pad_ray.storage import Storage
 COMMANDS = {
     *("distill", "plan", "sample", "judge", "curate", "train", "evaluate", "execute", "study", "decoders"),
     *("status", "show", "ask", "compare", "report", "serve", "recipes", "init", "doctor", "verifier", "export"),
+    "export-examples",
 }
 
 DECODED = ("--student", "x", "--out", "o")

@@ -110,6 +110,7 @@ def test_the_majority_answers_even_against_the_gold() -> None:
     assert (first.outcome, first.answer, first.program) == (Outcome.WRONG_ANSWER, "8", WRONG)
     assert (second.outcome, second.answer, second.program) == (Outcome.CORRECT, "7", RIGHT)
     assert first.tokens == len(RIGHT) + 2 * len(WRONG)
+    assert (first.values, second.values) == (("7", "8", "8"), (None, "7", "7"))
     assert engine.temperature == 0.9 and len(set(engine.seeds)) == 6
 
 

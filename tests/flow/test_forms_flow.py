@@ -55,7 +55,7 @@ def problems(folder: Path) -> dict[str, str]:
     return {"train": str(folder / "train.jsonl"), "unseen": str(folder / "unseen.jsonl")}
 
 
-def recipe(folder: Path, thought: str, **more: Any) -> Recipe:
+def recipe(folder: Path, thought: str | list[str], **more: Any) -> Recipe:
     files = problems(folder)
     tree = {
         "name": "t",
@@ -118,8 +118,8 @@ def test_one_student_learns_several_forms_and_lets_them_vote(tmp_path: Path) -> 
     texts = {**KNOWN, "program": "def solution():\n    return 3 + 4\n", "chain": "3+4 = 8\n#### 8\n"}
     known = [(THOUGHTS[name].student_prompt(ASKED), texts[name]) for name in names]
     make_tiny_student(tmp_path / "student", known, context=1024)
-    tree = {"thought": ["chain", "program", "equation"], "evaluate": {"baselines": ["direct"]}}
-    with open_run(recipe(tmp_path, "program", **tree), str(folder)) as run:
+    several = recipe(tmp_path, ["chain", "program", "equation"], evaluate={"baselines": ["direct"]})
+    with open_run(several, str(folder)) as run:
         bring_base_student(run, print)
         distill(run, Reporter(Console(quiet=True)))
         write_card(folder, 0)

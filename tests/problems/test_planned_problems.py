@@ -92,7 +92,7 @@ def test_a_recording_of_other_problems_is_refused_with_both_ids_and_the_file(
             {"eval": {"dev": ["gym://lcm", "gym://lmc"]}},
             "problems.eval.dev: gym://lmc: there is no gym task 'lmc'. Near",
         ),
-        ({"eval": {"dev": "x.csv"}}, "problems.eval.dev: 'x.csv' is neither .jsonl nor .parquet"),
+        ({"eval": {"dev": "x.csv"}}, "problems.eval.dev: 'x.csv' is neither .jsonl, .json nor .parquet"),
     ],
 )
 def test_a_wrong_path_is_named_with_its_key(

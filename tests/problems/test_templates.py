@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pad_ray.errors import ProblemError
 from pad_ray.problems import take_in
 from pad_ray.problems.decontamination import normal
 from pad_ray.problems.templates import names
@@ -47,6 +48,25 @@ def test_items_are_drawn_from_the_seed_and_know_where_they_come_from(task: str) 
 
 def test_the_names_are_single_words_and_different() -> None:
     assert len(names()) == len(set(names())) > 150 and all(name.isalpha() and name.istitle() for name in names())
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_held_out_names_and_other_lengths_make_other_items_with_ids_of_their_own(task: str) -> None:
+    kinds = ("size=40&seed=7", "size=40&seed=7&people=3", "size=40&seed=7&names=train", "size=40&seed=7&names=heldout")
+    every = take_in([f"task://{task}?{kind}" for kind in kinds], "train")
+    assert len({one.problem_id for one in every.problems}) == len(every.problems) > 155
+    train, held_out = (
+        {name for one in made(task, kind) for name in re.findall(r"\w+", one.question)} & set(names())
+        for kind in kinds[2:]
+    )
+    assert not train & held_out and len(held_out) > 20 and len(train) > 80
+    invented = made(task, "size=40&seed=7&names=invented")
+    words = [name for one in invented for name in re.findall(r"\b[A-Z][a-z]+\b", one.question)]
+    assert len(set(words) - set(names())) > 100 and all(
+        one.problem_id == f"{task}/7-namesinvented/{n}" for n, one in enumerate(invented)
+    )
+    with pytest.raises(ProblemError, match="names is 'half'"):
+        made(task, "names=half")
 
 
 @pytest.mark.parametrize("task", TASKS)
