@@ -47,6 +47,8 @@ def weights(student: Path) -> Any:
 
 
 @pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("ray_session")
 def test_two_students_are_trained_resumed_used_and_refined_together(tmp_path: Path) -> None:
     folder, base = tmp_path / "run", tmp_path / "student"
