@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 _WORDS = re.compile(r"[a-z0-9]+")
-_PLAIN = re.compile(r"test|eval|evaluation|main|full|openai|\d+")
+_PLAIN = re.compile(r"test|dev|eval|evaluation|main|full|openai|\d+")
 CONDITIONS = "Figures of others, under other conditions: other questions, training data, prompts and ways of counting."
 """What has to stand wherever they are shown."""
 

@@ -15,6 +15,7 @@ from pad_ray.evaluate.published import benchmark_of, markdown, nearest, publishe
         ("svamp_100", "svamp"),
         ("asdiv.main", "asdiv"),
         ("MultiArith", "multiarith"),
+        ("gsm8k_test_dev", "gsm8k"),
         ("gsm8k-hard", None),
         ("gsm8k-train", None),
         ("gsm8k+svamp", None),
