@@ -56,7 +56,15 @@ def submit(
     recipe = load_recipe(source, overrides)
     client = _client(address)
     more = ["--round", str(round_)] if round_ else []
-    job = submitting.submit(client, command, recipe, source, [*overrides, *more], run_dir)
+    job = submitting.submit(
+        client,
+        command,
+        recipe,
+        source,
+        [*overrides, *more],
+        run_dir,
+        say=lambda sentence: typer.echo(f"pad-ray: {sentence}", err=True),
+    )
     typer.echo(f"pad-ray: submitted as {job}", err=True)
     if detach:
         typer.echo(job)
@@ -72,6 +80,8 @@ def list_(address: Address = "") -> None:
     client = _client(address)
     with submitting.plainly(client.get_address()):
         known = [job for job in client.list_jobs() if job.submission_id]
+    if not known:
+        typer.echo("no jobs yet", err=True)
     for job in sorted(known, key=lambda job: job.start_time or 0):
         started = datetime.fromtimestamp((job.start_time or 0) / 1000).strftime("%Y-%m-%d %H:%M")
         typer.echo(f"{job.submission_id:<32} {started}  {submitting.sentence(job)}")

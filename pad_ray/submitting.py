@@ -33,6 +33,8 @@ LARGEST = 50_000_000
 """Bytes of the files that travel with a job; more belongs where the nodes can read it."""
 READY_S = 180.0
 """How long a cluster that has just started may refuse jobs."""
+SOON_S = 10.0
+"""After this long the user is told what is waited for."""
 STOP_S = 30
 """Seconds a stopped job has to write down how far it came, before it is killed."""
 POLL_S = 0.5
@@ -50,25 +52,35 @@ def connect(address: str) -> JobSubmissionClient:
             "which cluster? There is no --address and no RAY_API_SERVER_ADDRESS.",
             hint="Give the URL of its dashboard, such as --address http://127.0.0.1:8265 (`ray dashboard` opens it).",
         )
+    if not address.startswith(("http://", "https://")):
+        raise UsageError(
+            f"--address {address!r} is no URL.", hint=f"Give that of the dashboard, such as http://{address}."
+        )
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
-    for chatty in ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for chatty in ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging"):
+        logging.getLogger(f"ray.{chatty}").setLevel(logging.WARNING)
     try:
         with plainly(address):
             return JobSubmissionClient(address)
-    except AuthenticationError as error:
-        raise PadRayError(f"the cluster at {address} does not know us: {_first_line(error)}.", hint=_TOKEN) from None
+    except AuthenticationError:
+        raise PadRayError(f"the cluster at {address} does not know us.", hint=_TOKEN) from None
 
 
 def submit(
-    client: JobSubmissionClient, command: str, recipe: Recipe, source: str, arguments: Sequence[str], run_dir: str
+    client: JobSubmissionClient,
+    command: str,
+    recipe: Recipe,
+    source: str,
+    arguments: Sequence[str],
+    run_dir: str,
+    say: Callable[[str], None] = lambda _: None,
 ) -> str:
     """Submit one command for a recipe and return the job's id.
 
-    `source` is the recipe as the user named it, `arguments` what follows it. Raises UsageError for a run folder that
-    other machines cannot mean, and for files that are too large to travel.
+    `source` is the recipe as the user named it, `arguments` what follows it; `say` is told if it takes long. Raises
+    UsageError for a run folder that other machines cannot mean, and for files that are too large to travel.
     """
     if not Path(run_dir).is_absolute() and not is_s3(run_dir):
         raise UsageError(
@@ -103,15 +115,21 @@ def submit(
             },
             "metadata": {"recipe": recipe.name, "run_dir": run_dir},
         }
-        give_up = time.monotonic() + READY_S
+        began, told = time.monotonic(), False
         while True:
             try:
                 with plainly(client.get_address()):
                     return client.submit_job(**options)
             except PadRayError as error:
                 # The head takes jobs only some seconds after its address is known.
-                if "agent" not in error.message or time.monotonic() > give_up:
+                if "agent" not in error.message:
                     raise
+                waited = time.monotonic() - began
+                if waited > READY_S:
+                    raise PadRayError(error.message, hint=_UNREADY) from None
+                if waited > SOON_S and not told:
+                    say(f"the head takes no jobs yet; waiting for at most {READY_S / 60:.0f} minutes")
+                    told = True
             time.sleep(2)
 
 
@@ -210,7 +228,14 @@ def plainly(address: str) -> Iterator[None]:
         raise PadRayError(f"the cluster at {address} refused: {_first_line(error)}.") from None
 
 
-_TOKEN = "Its token belongs into RAY_AUTH_TOKEN or ~/.ray/auth_token, with RAY_AUTH_MODE=token."
+_TOKEN = (
+    "Copy the cluster's own token into RAY_AUTH_TOKEN or ~/.ray/auth_token, and set RAY_AUTH_MODE=token; a newly"
+    " generated one is not known there."
+)
+_UNREADY = (
+    "The head's dashboard agent is not up; its dashboard_agent.log says why. Of several Rays on one machine each needs"
+    " a --dashboard-agent-listen-port of its own."
+)
 
 
 def _files(recipe: Recipe) -> list[str]:

@@ -144,7 +144,8 @@ def _join() -> None:
     except ConnectionError as error:
         raise PadRayError(
             f"cannot join the Ray cluster at RAY_ADDRESS={address} ({' '.join(str(error).split())[:200]}).",
-            hint="Check that it runs and that its token is in RAY_AUTH_TOKEN or in ~/.ray/auth_token.",
+            hint="Check that it runs, that its token is in RAY_AUTH_TOKEN or in ~/.ray/auth_token, and that"
+            " RAY_AUTH_MODE=token is set.",
         ) from None
 
 

@@ -69,7 +69,7 @@ class Cluster:
                 raise UsageError(
                     f"the cluster has {'at most ' * self.grows}{whole} CPUs, but the recipe asks for {asked} actors at"
                     " once and one CPU beside them.",
-                    hint=f"Lower {_either(needs)}.",
+                    hint=f"It needs {asked + 1} CPUs. Lower {_either(needs)}.",
                 )
             for role, cpus in needs.items():
                 if not self.grows and self.offers(role) and self.cpus(role) < cpus:

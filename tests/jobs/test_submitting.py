@@ -77,8 +77,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def submit(jobs: Jobs, source: str = "mine.yaml", run_dir: str = "/shared/runs/mine") -> str:
-    return submitting.submit(jobs, "distill", load_recipe(source), source, ["train.lr=0.1"], run_dir)  # pyright: ignore
+def submit(jobs: Jobs, source: str = "mine.yaml", run_dir: str = "/shared/runs/mine", **more: Any) -> str:
+    return submitting.submit(jobs, "distill", load_recipe(source), source, ["train.lr=0.1"], run_dir, **more)  # pyright: ignore
 
 
 def test_code_recipe_and_the_files_it_names_travel_and_nothing_else(here: Path) -> None:
@@ -113,6 +113,20 @@ def test_a_head_that_is_not_ready_yet_is_asked_again(here: Path, monkeypatch: py
     assert submit(jobs) == jobs.submitted[0]["submission_id"]
     with pytest.raises(PadRayError, match="refused: Failed to upload"):
         submit(Jobs(RuntimeError("Failed to upload package\nTraceback …")))
+
+
+def test_a_head_that_is_never_ready_is_told_of_while_one_waits_and_where_to_look_at_the_end(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = [0.0]
+    monkeypatch.setattr(submitting.time, "sleep", lambda seconds: passed.append(passed[-1] + seconds))
+    monkeypatch.setattr(submitting.time, "monotonic", lambda: passed[-1])
+    told: list[str] = []
+    unready = [RuntimeError("No available agent to submit job, please try again later.")] * 200
+    with pytest.raises(PadRayError, match="No available agent") as refused:
+        submit(Jobs(*unready), say=told.append)
+    assert told == ["the head takes no jobs yet; waiting for at most 3 minutes"]
+    assert "dashboard_agent.log" in refused.value.hint
 
 
 @pytest.mark.parametrize("run_dir", ["", "runs/mine", "~/runs"])
@@ -161,8 +175,14 @@ def test_a_job_that_nobody_knows_is_a_wrong_name() -> None:
 
 
 def test_a_refused_token_is_named_without_being_shown() -> None:
-    with pytest.raises(PadRayError, match=r"does not know us\. Its token belongs into RAY_AUTH_TOKEN"):
+    with pytest.raises(PadRayError, match=r"does not know us\. Copy the cluster's own token into RAY_AUTH_TOKEN"):
         submitting.details_of(Jobs(RuntimeError("Request failed with status code 401: abc")), "x")  # pyright: ignore
+
+
+def test_an_address_without_its_scheme_is_refused_at_once_with_the_right_one() -> None:
+    with pytest.raises(UsageError, match="no URL") as refused:
+        submitting.connect("127.0.0.1:8399")
+    assert "http://127.0.0.1:8399" in refused.value.hint
 
 
 @pytest.mark.parametrize("arguments", [[], ["--run-dir", "runs/quick"], ["--run-dir=../quick"]])
