@@ -83,7 +83,8 @@ def test_a_batch_has_the_loss_and_gradients_of_its_rows_alone(model: Any, encode
     loss = completion_loss(model, encoded, tuple(range(8)))
     loss.backward()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    torch.testing.assert_close(gradients(model), wanted, rtol=1e-3, atol=1e-4)
+    # As a whole: single elements are sums that nearly cancel, whose rounding depends on the processor's threads.
+    assert (gradients(model) - wanted).norm() < 1e-4 * wanted.norm()
 
 
 def test_nothing_of_a_row_reaches_another_one(model: Any, encoded: tuple[Encoded, ...]) -> None:
