@@ -46,7 +46,7 @@ def cost_of(storage: Storage, round_: int | None) -> Cost:
 def _tokens(storage: Storage, rounds: Sequence[int]) -> tuple[int | None, str]:
     total, old = 0, False
     for round_ in rounds:
-        for training in ("preference", "checkpoint"):
+        for training in ("preference", "decomposer", "checkpoint"):
             summary = read_json(storage, f"round-{round_}/{training}/summary.json")
             old = old or (bool(summary) and "tokens_seen" not in summary)
             total += summary.get("tokens_seen", 0)
