@@ -45,7 +45,7 @@ class Backend(Protocol):
         ...
 
     async def health(self) -> dict[str, Any]:
-        """`sandbox` of a working service, with its level, and `engine`. Raises Unavailable."""
+        """`sandbox` with its level, `engine`, and what each student `writes`. Raises Unavailable."""
         ...
 
     async def metrics(self) -> str:

@@ -24,7 +24,7 @@ from serve.gate import Visit
 from serve.loopback import stay_local
 from serve.measures import AccessLog, Measures, exposition
 from serve.replies import Replied, Unavailable, check
-from serve.schema import TOKEN_VARIABLE
+from serve.schema import TOKEN_VARIABLE, Writing
 from serve.watching import SANDBOX_FAILED, Event, is_searched, watch, watch_search
 
 HEALTH_SECONDS = 5.0
@@ -118,7 +118,11 @@ class Ingress:
             sandbox = await asyncio.wait_for(self._executor.report.remote(), HEALTH_SECONDS)
             # Once is enough, and a busy Model would let a health check wait.
             self._engine = self._engine or await asyncio.wait_for(self._model.engine.remote(), HEALTH_SECONDS)
-            return {"sandbox": sandbox, "engine": self._engine}
+            return {
+                "sandbox": sandbox,
+                "engine": self._engine,
+                "writes": {name: Writing.of(thoughts) for name, thoughts in self._thoughts.items()},
+            }
         except (TimeoutError, BackPressureError, *GONE) as gone:
             raise Unavailable("The sandbox or the student does not answer.", 5) from gone
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fastapi.responses import HTMLResponse
 
-PAGE = Path(__file__).with_name("playground.html")
+PAGE, SCRIPT = (Path(__file__).with_name(f"playground.{kind}") for kind in ("html", "js"))
 
 
 def playground() -> HTMLResponse:
@@ -28,7 +28,8 @@ def playground() -> HTMLResponse:
 @cache
 def _page() -> tuple[str, str]:
     """The page and its policy: its own script and style are allowed by their hashes, and no others."""
-    html = PAGE.read_text(encoding="utf-8")
+    script = SCRIPT.read_text(encoding="utf-8")
+    html = PAGE.read_text(encoding="utf-8").replace("<script></script>", f"<script>\n{script}</script>")
     policy = (
         f"default-src 'none'; script-src {_hash(html, 'script')}; style-src {_hash(html, 'style')};"
         " connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pad_ray.decode.answering import Ask
 from pad_ray.recipe import REPAIRS, Decode
 from pad_ray.records import Answer
+from pad_ray.thoughts.several import Forms, names_of, words
 
 TOKEN_VARIABLE = "PAD_RAY_SERVE_TOKEN"
 """The environment variable that holds the bearer token, where one is wanted."""
@@ -127,6 +128,26 @@ class BatchAnswer(BaseModel):
     answers: list[Answer]
 
 
+class Writing(BaseModel):
+    """What a student writes, and what is done with it, in words for people."""
+
+    forms: list[str]
+    one: str
+    several: str
+    concluded: str
+    by_line: bool
+    """Whether each of its lines can be executed and shown."""
+
+    @classmethod
+    def of(cls, thoughts: Forms) -> Writing:
+        """Of a student of these forms of reasoning."""
+        said = words(thoughts)
+        one, several = said.NAMES
+        names = names_of(thoughts)
+        forms = [names] if isinstance(names, str) else names
+        return cls(forms=forms, one=one, several=several, concluded=said.CONCLUDED, by_line=said.LINEWISE)
+
+
 class Health(BaseModel):
     """Whether the service works, and how safely: `degraded` where the sandbox did not reach the level `strict`."""
 
@@ -135,6 +156,7 @@ class Health(BaseModel):
     engine: str
     student: str
     students: list[str]
+    writes: dict[str, Writing]
     version: str
 
 

@@ -18,9 +18,12 @@ from fastapi import FastAPI
 from pad_ray.decode.answering import Ask
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Answer
+from pad_ray.thoughts import program
+from pad_ray.thoughts.several import Forms
 from serve.api import make_api
 from serve.gate import Visit
 from serve.replies import Replied, Unavailable
+from serve.schema import Writing
 from serve.watching import Event
 
 
@@ -28,6 +31,7 @@ class Echo:
     """Answers each question with itself."""
 
     students = ("small", "org/large")
+    thoughts: tuple[Forms, ...] = (program, program)
 
     def __init__(self, level: str = "strict") -> None:
         self.level = level
@@ -70,7 +74,8 @@ class Echo:
             self.watched -= 1
 
     async def health(self) -> dict[str, Any]:
-        return {"sandbox": {"level": self.level}, "engine": "parrot"}
+        writes = {name: Writing.of(forms) for name, forms in zip(self.students, self.thoughts, strict=True)}
+        return {"sandbox": {"level": self.level}, "engine": "parrot", "writes": writes}
 
     async def metrics(self) -> str:
         return "# TYPE ray_pad_ray_requests_total counter\nray_pad_ray_requests_total 1.0\n"

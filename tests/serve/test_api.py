@@ -9,6 +9,7 @@ import pytest
 from serve_backend import Echo, call, failure, solve
 
 from pad_ray import __version__
+from pad_ray.thoughts import chain, equation, program, socratic
 from serve.schema import (
     MAX_BODY_BYTES,
     MAX_PROGRAMS,
@@ -34,6 +35,14 @@ def test_a_question_gets_an_answer_with_the_fields_of_the_record() -> None:
         "seconds": 0.5,
         "detail": "",
     }
+
+
+def test_health_says_what_each_student_writes() -> None:
+    backend = Echo()
+    backend.thoughts = (socratic, (program, equation, chain))
+    small, large = call("GET", "/healthz", backend=backend).json()["writes"].values()
+    assert (small["forms"], small["several"], small["concluded"]) == (["socratic"], "dialogues", "read")
+    assert (large["forms"], large["one"], large["by_line"]) == (["program", "equation", "chain"], "solution", False)
 
 
 @pytest.mark.parametrize(
@@ -181,12 +190,14 @@ def test_wrong_addresses_get_an_error_of_the_same_shape(method: str, path: str, 
 
 
 def test_health_tells_the_sandbox_level_the_students_and_the_version() -> None:
+    programs = {"forms": ["program"], "one": "program", "several": "programs", "concluded": "executed", "by_line": True}
     assert call("GET", "/healthz").json() == {
         "status": "ok",
         "sandbox": {"level": "strict"},
         "engine": "parrot",
         "student": "small",
         "students": ["small", "org/large"],
+        "writes": dict.fromkeys(["small", "org/large"], programs),
         "version": __version__,
     }
 

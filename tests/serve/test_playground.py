@@ -21,6 +21,7 @@ from serve_backend import Echo, listening
 from pad_ray.decode.answering import Ask
 from pad_ray.outcomes import Outcome
 from pad_ray.records import Answer
+from pad_ray.thoughts import chain, equation, program
 from serve.watching import Event
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -123,6 +124,24 @@ def test_a_search_shows_its_best_path_line_by_line(page: Any) -> None:
     page.reload()
     page.get_by_role("button", name="How many eggs? → 12").click()
     assert page.get_by_label("Written", exact=True).input_value() == "beam"
+
+
+def test_it_speaks_of_what_the_chosen_student_writes(browser: Any) -> None:
+    kitchen = Kitchen()
+    kitchen.thoughts = (program, (program, equation, chain))
+    with listening(kitchen) as url:
+        page = browser.new_page()
+        page.goto(url)
+        expect(page.locator("header")).to_contain_text("answered with programs that are executed and shown")
+        expect(page.get_by_label("Written", exact=True)).to_be_visible()
+        page.get_by_label("Student", exact=True).select_option("org/large")
+        expect(page.locator("header")).to_contain_text("answered with solutions that are executed, solved or read")
+        expect(page.get_by_label("Written", exact=True)).to_be_hidden()
+        page.get_by_label("Solutions", exact=True).select_option("4")
+        page.get_by_role("button", name="Ask", exact=True).click()
+        expect(page.get_by_text("Solution", exact=True)).to_be_visible()
+        assert page.locator("#votes li").all_inner_texts()[0].split("\n")[-1] == "3 of 12"
+        page.close()
 
 
 def test_what_models_write_is_text_and_never_markup(page: Any) -> None:
