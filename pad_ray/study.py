@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from pad_ray.evaluate.arms import impossible
 from pad_ray.evaluate.card import write_cards
+from pad_ray.evaluate.folder import TRAININGS
 from pad_ray.evaluate.report import write_report
 from pad_ray.evaluate.study_page import write_pages
 from pad_ray.flow.adopting import adopt
@@ -31,7 +32,7 @@ from pad_ray.study_file import SAMPLING, Study, sampling_of, shares_sampling
 SHARED = "shared"
 """Run folder of what all arms share, in the folder of the study."""
 _STATES = (
-    *(f"{training}/{part}" for training in ("checkpoint", "preference", "decomposer") for part in ("state", "ray")),
+    *(f"{training}/{part}" for training in TRAININGS for part in ("state", "ray")),
     "decomposer/student",
     "preference/student",
 )

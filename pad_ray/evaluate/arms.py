@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pad_ray.evaluate.folder import read_answers, read_json, suites
+from pad_ray.evaluate.folder import TRAININGS, read_answers, read_json, suites
 from pad_ray.evaluate.metrics import difference_around, paired, wilson, wilson_around
 from pad_ray.evaluate.resampling import RESAMPLES as RESAMPLES
 from pad_ray.evaluate.resampling import bootstrap, vary
@@ -195,7 +195,7 @@ def _training(storage: Storage, first: int, last: int) -> dict[str, Any]:
             continue  # nothing new to learn, no training
         by_task.update(stage.counts["by_task"])
         by_origin.update(stage.counts["by_origin"])
-        for training in ("preference", "decomposer", "checkpoint"):
+        for training in TRAININGS:
             summary = read_json(storage, f"round-{round_}/{training}/summary.json")
             total["steps_on_pairs"] += summary.get("steps", 0) if training == "preference" else 0
             for key in (*_COUNTS, "seconds"):

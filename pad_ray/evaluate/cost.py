@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pad_ray.evaluate.folder import UNTRAINED, read_json, read_recipe
+from pad_ray.evaluate.folder import TRAININGS, UNTRAINED, read_json, read_recipe
 from pad_ray.manifest import load_manifest
 from pad_ray.status import total_spend
 from pad_ray.storage import Storage
@@ -46,7 +46,7 @@ def cost_of(storage: Storage, round_: int | None) -> Cost:
 def _tokens(storage: Storage, rounds: Sequence[int]) -> tuple[int | None, str]:
     total, old = 0, False
     for round_ in rounds:
-        for training in ("preference", "decomposer", "checkpoint"):
+        for training in TRAININGS:
             summary = read_json(storage, f"round-{round_}/{training}/summary.json")
             old = old or (bool(summary) and "tokens_seen" not in summary)
             total += summary.get("tokens_seen", 0)

@@ -16,6 +16,8 @@ from pad_ray.recipe import Prompt
 from pad_ray.storage import Storage, to_row
 from pad_ray.thoughts.several import named, words
 
+TRAININGS = ("preference", "decomposer", "checkpoint")
+"""The trainings that a round may have, by the folder of each in the round's; the last makes the student."""
 UNTRAINED = -1
 """The round of the student before any training."""
 PROMPTS: tuple[str, ...] = get_args(Prompt)
