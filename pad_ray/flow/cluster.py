@@ -9,12 +9,14 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pad_ray import errors
 from pad_ray.errors import PadRayError
@@ -23,6 +25,9 @@ from pad_ray.owner import is_alive, owner
 
 OWNER = "pad_ray_owner.json"
 """Says whose a session folder is."""
+
+KNOCK_S = 10.0
+"""Seconds in which a cluster that is there lets us in."""
 
 SPARE_CPUS = 2
 """Logical CPUs beside the actors of a recipe: for reading, compaction and evaluation."""
@@ -140,13 +145,22 @@ def _init(**options: Any) -> None:
 def _join() -> None:
     address = os.environ["RAY_ADDRESS"]
     try:
+        _knock(address)
         _init()
-    except ConnectionError as error:
+    except OSError as error:
         raise PadRayError(
             f"cannot join the Ray cluster at RAY_ADDRESS={address} ({' '.join(str(error).split())[:200]}).",
             hint="Check that it runs, that its token is in RAY_AUTH_TOKEN or in ~/.ray/auth_token, and that"
             " RAY_AUTH_MODE=token is set.",
         ) from None
+
+
+def _knock(address: str) -> None:
+    """Raises OSError if nobody listens there, for which Ray itself would wait for minutes. Names like `auto` pass."""
+    where = urlsplit(address if "://" in address else f"//{address}")
+    with suppress(ValueError):  # no port at all: Ray says what an address looks like
+        if where.hostname and where.port:
+            socket.create_connection((where.hostname, where.port), timeout=KNOCK_S).close()
 
 
 def _sweep(base: Path) -> None:
