@@ -1,8 +1,9 @@
 """Whether lm-evaluation-harness and pad_ray say the same of a student, item by item.
 
-    python bench/lm_eval_agreement.py --student FOLDER --problems URI [--limit 100] [--form chain] --out FOLDER
+    python bench/lm_eval_agreement.py --student FOLDER --problems URI --out FOLDER [--form chain] [--dtype float32]
 
-Both decode greedily in single precision; the tasks of the harness are those in docs/lm_eval. It needs lm-eval
+Both decode greedily; the tasks of the harness are those in docs/lm_eval. `--dtype` is the harness's: pad_ray decodes in
+bfloat16 where the processor has it and the student is not tiny, else in float32 on a CPU. It needs lm-eval
 (`pip install 'lm-eval[hf]'`), which is no part of the development environment.
 """
 
@@ -34,13 +35,13 @@ class Agreement(NamedTuple):
     """Problem ids for which the student wrote something else."""
 
 
-def evaluate(student: str, problems: str, limit: int, form: str, out: Path) -> Agreement:
+def evaluate(student: str, problems: str, limit: int, form: str, out: Path, dtype: str = "float32") -> Agreement:
     """Let both evaluate a student, and compare."""
     ours, theirs = out / "pad_ray", out / "lm_eval"
     line = ["--student", student, "--problems", problems, "--limit", str(limit), "--out", str(ours)]
     _call("pad_ray.cli", "evaluate", *line)
     _call(
-        *("lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={student},dtype=float32"),
+        *("lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={student},dtype={dtype}"),
         *("--tasks", f"pad_ray_{form}", "--include_path", str(TASKS), "--limit", str(limit), "--device", "cpu"),
         *("--metadata", json.dumps({"problems": str(ours / "problems.parquet")}), "--batch_size", "16"),
         *("--log_samples", "--output_path", str(theirs)),
@@ -89,9 +90,10 @@ def main() -> None:
     parser.add_argument("--problems", required=True, help="a file or URI, as for pad-ray evaluate")
     parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--form", choices=["chain", "program"], default="chain")
+    parser.add_argument("--dtype", default="float32", help="of the harness")
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
-    found = evaluate(chosen.student, chosen.problems, chosen.limit, chosen.form, chosen.out)
+    found = evaluate(chosen.student, chosen.problems, chosen.limit, chosen.form, chosen.out, chosen.dtype)
     verdicts, texts = (found.items - len(other) for other in (found.other_verdict, found.other_text))
     print(f"{found.items} items; right: {found.ours} by pad_ray, {found.theirs} by lm-eval;", end=" ")
     print(f"the same verdict: {verdicts}, the same text: {texts}")

@@ -6,7 +6,8 @@ size     how many items (100)
 seed     which ones (0); items of different seeds are drawn independently
 people   people in a coin flip, or words of a name (4)
 names    all (usual), or of them train or heldout: heldout is every fifth name, train the others; or invented
-The names are our own list; no student can learn invented ones by heart, so it learns to copy them.
+The names are 6,900 first names from many places (names.txt; most come with the package Faker, MIT). There are so many
+because a student that meets a few names again and again learns them by heart, not how to copy one.
 Whatever a test set holds is left out at the intake like any repeated question.
 """
 
@@ -88,11 +89,12 @@ def worked_program(problem: Problem) -> str:
     acts: list[tuple[str, str]] = _ACT.findall(problem.question)
     words = _QUOTED.search(problem.question)
     if problem.source == "coin_flip" and acts:
-        flips = ", ".join(f"{name!r}: {act == 'flips'}" for name, act in acts)
+        # Pairs, not a dict: who flips twice stands there twice, and so does a name that the student copies wrongly.
+        people = ", ".join(f"({name!r}, {act == 'flips'})" for name, act in acts)
         return (
             "def solution():\n    heads_up = True\n"
-            f"    flips = {{{flips}}}\n"
-            "    for name in flips:\n        if flips[name]:\n            heads_up = not heads_up\n"
+            f"    people = [{people}]\n"
+            "    for name, flips in people:\n        if flips:\n            heads_up = not heads_up\n"
             "    return 'yes' if heads_up else 'no'\n"
         )
     if problem.source == "last_letters" and words:
@@ -137,7 +139,7 @@ def _invented(generator: Random, count: int) -> list[str]:
         else:
             syllables = range(generator.randint(1, 3))
             name = "".join(generator.choice(part) for _ in syllables for part in (_ONSETS, _VOWELS, _CODAS))
-        if len(name) > 1:
+        if len(name) > 1 and name.capitalize() not in names():
             found[name.capitalize()] = None
     return list(found)
 
