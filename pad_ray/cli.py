@@ -157,6 +157,7 @@ def evaluate(
     ] = "",
     decode: Annotated[str, typer.Option(help="greedy, vote, beam or repair.")] = "greedy",
     samples: Annotated[int, typer.Option(min=1, help="Programs per question, for vote.")] = 8,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Limit on one answer, in tokens (with --student).")] = 256,
     limit: Annotated[int | None, typer.Option(min=1, help="Answer only this many problems.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the sampling.")] = 0,
     rounded: Rounded = False,
@@ -169,6 +170,9 @@ def evaluate(
             raise UsageError("--rounded goes with --student.", hint="A run's recipe says it: evaluate.match=rounded.")
         if engine != "transformers":
             raise UsageError("--engine goes with --student.", hint=f"A run's recipe says it: evaluate.engine={engine}.")
+        if max_tokens != 256:
+            said = f"A run's recipe says it: decode.max_tokens={max_tokens}."
+            raise UsageError("--max-tokens goes with --student.", hint=said)
         with _run(arguments, run_dir) as (run, reporter), connected(run.recipe):
             from pad_ray.refine.rounds import evaluate_round
 
@@ -189,6 +193,7 @@ def evaluate(
             out,
             decode=decode,
             samples=samples,
+            max_tokens=max_tokens,
             limit=limit,
             seed=seed,
             rounded=rounded,

