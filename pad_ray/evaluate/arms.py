@@ -15,7 +15,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pad_ray.evaluate.folder import TRAININGS, read_answers, read_json, suites
-from pad_ray.evaluate.metrics import difference_around, paired, wilson, wilson_around
+from pad_ray.evaluate.metrics import difference_around, newcombe_around, paired, wilson, wilson_around
 from pad_ray.evaluate.resampling import RESAMPLES as RESAMPLES
 from pad_ray.evaluate.resampling import bootstrap, vary
 from pad_ray.manifest import load_manifest
@@ -27,6 +27,9 @@ POOLED = "all suites"
 """What the questions of all suites together are called."""
 ROUND_0 = "round 0"
 """What the student that all arms start from is called."""
+
+FEW = 6
+"""Changed questions that a bootstrap over means of seeds needs to be believed; to a sign test, fewer are nothing."""
 
 _COUNTS = ("steps", "tokens", "tokens_seen", "examples", "pairs", "dropped_too_long")
 Question = tuple[str, str, str]
@@ -110,7 +113,10 @@ def accuracies(rights: Sequence[Rights]) -> list[dict[str, Any]]:
         if _agree(rights, questions):
             low, high = wilson(sum(rights[0][one] for one in questions), n)
         else:
-            low, high = bootstrap(shares) if vary(shares) else wilson_around(right / n, n)
+            low, high = wilson_around(right / n, n)
+            if vary(shares):
+                drawn = bootstrap(shares)
+                low, high = _hull(drawn, (low, high)) if min(right, n - right) < FEW else drawn
         rows.append({"suite": suite, "n": n, "correct": round(right, 1), "accuracy": right / n, "ci95": [low, high]})
     return rows
 
@@ -126,8 +132,7 @@ def compared(before: Sequence[Rights], after: Sequence[Rights]) -> list[dict[str
             row["before"] = sum(_share(before, one) for one in questions) / len(questions)
             row["after"] = sum(_share(after, one) for one in questions) / len(questions)
             if not (_agree(before, questions) and _agree(after, questions)):
-                around = difference_around(row["before"], row["after"], len(questions))
-                row["ci95"] = bootstrap(changes) if vary(changes) else around
+                row["ci95"] = _around(before, after, questions, changes)
             row["difference"] = sum(changes) / len(changes)
             row["gained"], row["lost"] = sum(one > 0 for one in changes), sum(one < 0 for one in changes)
             row["p_value"] = None
@@ -136,6 +141,23 @@ def compared(before: Sequence[Rights], after: Sequence[Rights]) -> list[dict[str
         row["ci95"] = list(row["ci95"])
         rows.append(row)
     return rows
+
+
+def _around(
+    before: Sequence[Rights], after: Sequence[Rights], questions: Sequence[Question], changes: Sequence[float]
+) -> tuple[float, float]:
+    """The interval of a difference of means over seeds."""
+    ones, others = ([_share(rights, one) for one in questions] for rights in (before, after))
+    if not vary(changes):
+        n = len(questions)
+        return difference_around(sum(ones) / n, sum(others) / n, n)
+    drawn = bootstrap(changes)
+    few = sum(one != 0 for one in changes) < FEW
+    return _hull(drawn, newcombe_around(ones, others)) if few else drawn
+
+
+def _hull(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
+    return min(one[0], other[0]), max(one[1], other[1])
 
 
 def _by_suite(rights: Sequence[Rights]) -> list[tuple[str, list[Question]]]:

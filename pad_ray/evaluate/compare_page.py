@@ -126,7 +126,7 @@ def method_sentences(found: Mapping[str, Any]) -> list[str]:
         " one start and like length. What is unknown or zero is said, and nothing is divided by it. Dollars are those"
         " of this run: replies that were recorded before cost something elsewhere.",
         "right by wrong arithmetic: of the right answers that calculate something in their text, those in which a"
-        " calculation does not hold. Words are not checked, so it is a lower bound. Programs are executed, and have"
+        " calculation does not hold. Words are not checked, so more may be faulty. Programs are executed, and have"
         " none.",
     ]
     if several:

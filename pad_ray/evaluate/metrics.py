@@ -132,6 +132,22 @@ def newcombe(both: int, gained: int, lost: int, neither: int) -> tuple[float, fl
     return max(difference - down, -1.0), min(difference + up, 1.0)
 
 
+def newcombe_around(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
+    """Newcombe's interval for shares on the same problems that are means over several runs, rounded outwards.
+
+    Means over runs scatter less than single answers, so it is never too narrow for them.
+    """
+    pairs = list(zip(before, after, strict=True))
+    both = floor(round(sum(map(min, pairs)), 9))
+    gained, lost = (round(sum(max(0.0, side * (two - one)) for one, two in pairs), 9) for side in (1, -1))
+
+    def around(more: int, fewer: int) -> tuple[float, float]:
+        kept = min(both, len(pairs) - more - fewer)
+        return newcombe(kept, more, fewer, len(pairs) - kept - more - fewer)
+
+    return around(floor(gained), ceil(lost))[0], around(ceil(gained), floor(lost))[1]
+
+
 def _joined(one: float, other: float, correlation: float) -> float:
     """The distance to a bound of a difference, from the distances to the bounds of its two sides."""
     return sqrt(max(one**2 - 2 * correlation * one * other + other**2, 0.0))
@@ -167,7 +183,8 @@ def arithmetic_of(answers: Sequence[GradedAnswer]) -> dict[str, int]:
     """How often a right answer that was only read may have been reached by a wrong path: `arithmetic` in summary.json.
 
     Of the `right` answers, so many `calculate` something that could be calculated again, and so many of these are
-    `faulty`: a calculation in them comes to something else. Words are not checked, so it is a lower bound.
+    `faulty`: a calculation in them comes to something else. Words are not checked, nor what could be
+    read in two ways, so more may be faulty.
     """
     done = [chain.checked(answer.program) for answer in answers if answer.outcome is Outcome.CORRECT]
     calculate = [one for one in done if one.claims]

@@ -21,7 +21,8 @@ MAX_BITS = 4096
 _PLAIN = str.maketrans({"×": "*", "·": "*", "÷": "/", "−": "-", "–": "-", "^": "^", "$": " ", "€": " ", "£": " "})
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _PERCENT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*%")
-_TIMES = re.compile(r"(?<=[\d)])\s*[xX]\s*(?=[\d(.])")
+_TIMES = re.compile(r"(?P<times>(?<=[\d)])\s*[xX]\s*(?=[\d(.]))|[A-Za-z_]\w*")
+"""An x that means times, or a name, in which none does: boards_2x4."""
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow)
 
 
@@ -30,7 +31,7 @@ def read(text: str) -> ast.expr | None:
     if len(text) > MAX_TEXT:
         return None
     text = _THOUSANDS.sub("", text.translate(_PLAIN)).replace("^", "**")
-    text = _TIMES.sub("*", _PERCENT.sub(r"(\1/100)", text))
+    text = _TIMES.sub(lambda found: "*" if found["times"] else found[0], _PERCENT.sub(r"(\1/100)", text))
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

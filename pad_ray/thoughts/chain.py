@@ -43,19 +43,33 @@ _FINAL = re.compile(r"####(?P<answer>[^\n]*)")
 _SENTENCE = re.compile(r"\b(?:the|final) answer(?: is|:|=)+", re.IGNORECASE)
 _NEW_SENTENCE = re.compile(r"\.\s+(?=[A-Z])")
 _BOX = re.compile(r"\\boxed\{([^{}]*)\}")
-_LINE = re.compile(r"^[ \t]*(?:(?:final )?answer|A)[ \t]*:([^\n]*)", re.IGNORECASE | re.MULTILINE)
+_LINE = re.compile(r"^[ \t]*[*_]*(?:(?:final )?answer|A)[*_]*[ \t]*:([^\n]*)", re.IGNORECASE | re.MULTILINE)
 _NEXT = re.compile(rf"^{STOP}.*", re.MULTILINE | re.DOTALL)
-_NUMBER = re.compile(r"[-+]?\s?[$€£]?\s?[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:\.\d+)?|\.\d+)(?:\s?/\s?\d+)?\s?%?")
-_CHOICE = re.compile(r"\([A-Za-z]\)(?=\s|\Z)")
-_MORE = re.compile(r"\s*(?:or|to|and|-|–)\s*[$€£]?\d|[:/]\d")
-"""Behind a number: a range, a time, a date. The number alone is not what is meant."""
-_TERM = r"[($]*\d[\d,.]*%?\)*"
-_SUM = re.compile(
-    # No sum begins within another one.
-    rf"(?<![\w.,%$)(*/+×÷^-])(?<![-+*/x×÷(^] )(?P<sum>{_TERM}(?:\s*[-+*/x×÷]\s*{_TERM})+)\s*="
-    # And what another sign follows is no result yet: 9 * 2 + 1 = 18 + 1 = 19.
-    r"\s*(?P<said>(?>-?\$?-?\d+(?:,\d{3})*(?:\.\d+)?))(?!\d|\s*[-+*/x×÷(%])"
+_NUMBER = re.compile(
+    r"[-+−–]?\s?[$€£]?\s?[-+−–]?"
+    r"(?:\d+\s+\d+\s?/\s?\d+"
+    r"|(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:\s?/\s?\d+)?)(?:\s?%)?"
 )
+_PLACES = re.compile(r"\.(\d*)")
+_CHOICE = re.compile(r"\([A-Za-z]\)(?=\s|\Z)")
+_MORE = re.compile(
+    r"\s*(?:or|to|and|[-–−x×*·^,])\s*[$€£]?\d|\s\d{3}(?!\d)|[:/.]\d|\s*[\^½¼¾⅐-⅞]"
+    r"|\s?(?:hundred|thousand|million|billion|trillion)|k\b",
+    re.IGNORECASE,
+)
+"""Behind a number: a range, a time, a date, a power, more digits, a million. The number alone is not what is meant."""
+_DISPLAY = re.compile(r"\\[()\[\]]")
+"""The brackets of a formula in LaTeX."""
+_TERM = r"[($]*\d[\d,.]*%?\)*"
+_SIGN = "+*/x×÷−–·-"
+_SUM = re.compile(
+    # No sum begins within another one, nor at the fraction of 1 1/2 or of `1 and 1/2`.
+    rf"(?<![\w.,:%$()^{_SIGN}])(?<![(^{_SIGN}] )(?<!\d )(?<!\d and )(?P<sum>{_TERM}(?:\s*[{_SIGN}]\s*{_TERM})+)\s*="
+    # And what another sign follows is no result yet: 9 * 2 + 1 = 18 + 1 = 19. Nor is half of 18 000, or 9 in 9B.
+    rf"\s*(?P<said>(?>-?\$?-?\d+(?:,\d{{3}})*(?:\.\d+)?))(?![\w:]|\s\d{{3}}(?!\d)|\s*[(%{_SIGN}])"
+)
+_UNCLEAR = re.compile(r"/[^/]*/|[-+−–]\s*\d[\d.,]*%")
+"""In prose nobody knows whether 7.5 / 1/2 divides by a half, and of what the 20 in 100 - 20% are percent."""
 
 
 class Checked(NamedTuple):
@@ -91,7 +105,7 @@ def parse(reply: str, finish_reason: str = "stop") -> Parsed:
     A chain that never says what its answer is has `no_answer`. One that was cut at its limit is `truncated`, unless the
     line with its answer was whole.
     """
-    whole = _NEXT.sub("", reply).lstrip()
+    whole = _NEXT.sub("", own_words(reply, STOP)).lstrip()
     text, final = whole.strip(), _last(whole)
     if finish_reason == "length" and not (final and "\n" in whole[final.end() :]):
         return Parsed(text and text + "\n", Outcome.TRUNCATED)
@@ -121,6 +135,12 @@ def target(text: str, entry: str = "") -> Target:
 def lessons(question: str, text: str) -> list[Lesson]:
     """The chain as it is, after its question."""
     return [Lesson("solve", student_prompt(question), text)]
+
+
+def own_words(reply: str, stop: str) -> str:
+    """A reply without a first line that only repeats the question, which begins with what usually ends a reply."""
+    reply = reply.lstrip()
+    return reply.partition("\n")[2] if reply.startswith(stop) else reply
 
 
 def mark(text: str) -> str:
@@ -161,7 +181,7 @@ def calculations(text: str) -> list[tuple[str, str]]:
     marks: list[str] = MARK.findall(text)
     if marks:
         return [(calculation, said) for calculation, _, said in (mark.rpartition("=") for mark in marks)]
-    return [(found["sum"], found["said"]) for found in _SUM.finditer(text)]
+    return [(found["sum"], found["said"]) for found in _SUM.finditer(text) if not _UNCLEAR.search(found["sum"])]
 
 
 def holds(calculation: str, said: str) -> bool | None:
@@ -170,7 +190,9 @@ def holds(calculation: str, said: str) -> bool | None:
     true, shown = (tree and arithmetic.value(tree)), (result and arithmetic.value(result))
     if true is None or shown is None:
         return None
-    unit = Fraction(1, 10 ** len(said.strip().partition(".")[2]))
+    # Of a fraction no digit was left out, and a percent is a hundredth.
+    places = _PLACES.search(said)
+    unit = Fraction("/" not in said, 10 ** (len(places[1]) if places else 0)) / (100 if "%" in said else 1)
     rounded = abs(true - shown) <= unit / 2
     cut = 0 <= abs(true) - abs(shown) < unit and true * shown >= 0
     return rounded or cut or abs(true - shown) <= abs(true) / 10**6
@@ -189,7 +211,7 @@ def _last(text: str) -> re.Match[str] | None:
 
 def _alone(said: str) -> str:
     """The answer itself, of what stands behind the sign for it: a number loses the words around it."""
-    said = _BOX.sub(r"\1", without_marks(said)).strip().strip("*`_").rstrip(".").strip()
+    said = _DISPLAY.sub("", _BOX.sub(r"\1", without_marks(said))).strip().strip("*`_").rstrip(".").strip()
     if choice := _CHOICE.match(said):
         return choice[0]
     if "=" in said:

@@ -15,7 +15,8 @@ MAX_TOKENS = 64
 """Limit on a reply: enough for an answer within a sentence, too little for a worked solution."""
 
 _NUMBER = re.compile(
-    r"(?<![\w.])[-+]?[$€£¥₹]?[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?:\s*/\s*\d+)?\s?%?"
+    r"(?<![\w.])[-+]?[$€£¥₹]?[-+]?(?:\d+\s+\d+\s*/\s*\d+"
+    r"|(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:\s*/\s*\d+)?)\s?%?"
 )
 _LEAD = re.compile(r"(?:the\s+)?(?:final\s+)?answer\s*(?:is\b|[:=])\s*", re.IGNORECASE)
 

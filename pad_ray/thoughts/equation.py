@@ -40,7 +40,8 @@ UNSOLVED = ("no solution found", "several solutions", "not determined")
 """What the solver says where there is not exactly one value."""
 
 _FENCE = re.compile(r"```[ \t]*\w*[ \t]*\r?\n(.*?)(?:\r?\n[ \t]*```|\Z)", re.DOTALL)
-_COMMENT = re.compile(r"(?:^|(?<=\s))[%#].*")
+_COMMENT = re.compile(r"(?:^|(?<=\s))(?:#|%(?=\s*\S)|(?<!\d\s)%).*")
+"""As in Python or TeX; a percent sign behind a number, which ends its line, is one."""
 _NEAR = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?![eE][-+]?\d)(?=[A-Za-z_(])")
 """A number right before a name or a bracket: 2x is 2 * x, and 2e5 stays a number."""
 _NAME_LENGTH = 64

@@ -90,7 +90,7 @@ def parse(reply: str, finish_reason: str = "stop") -> Parsed:
 
     Without a sub-question it is `refused`, with one that has no value `no_answer`, cut at its limit `truncated`.
     """
-    whole = _NEXT.sub("", reply)
+    whole = _NEXT.sub("", chain.own_words(reply, STOP))
     start = next((found.start() for found in _numbered(whole)), None)
     text = "" if start is None else whole[start:].strip() + "\n"
     if finish_reason == "length":

@@ -111,6 +111,22 @@ def test_an_interval_is_around_the_mean_of_seeds_that_disagree_alike_on_all_ques
         assert (low > 0) == (start is not goal)
 
 
+@pytest.mark.parametrize("gaining", [1, 2, 3])
+def test_few_changed_questions_are_no_clear_difference_whichever_seeds_change_them(gaining: int) -> None:
+    start, more = answers(50, 100), answers(54, 100)
+    change = compared([start] * 3, [more] * gaining + [start] * (3 - gaining))[0]
+    assert change["gained"] == 4 and change["verdict"] == "no clear difference"
+    [low, high] = change["ci95"]
+    assert low < 0 < change["difference"] < high
+    more = answers(80, 100)
+    assert compared([start] * 3, [more] * gaining + [start] * (3 - gaining))[0]["verdict"] == "better"
+
+
+def test_seeds_that_are_nearly_all_right_may_still_be_wrong_elsewhere() -> None:
+    low, high = accuracies([answers(99, 100), answers(100, 100), answers(100, 100)])[0]["ci95"]
+    assert low < 0.97 and high > 0.99
+
+
 def test_suites_are_also_taken_together() -> None:
     both = answers(10, 40) | answers(5, 20, "two")
     assert [(row["suite"], row["n"], row["correct"]) for row in accuracies([both])] == [

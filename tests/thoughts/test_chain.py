@@ -44,6 +44,9 @@ def answered(reply: str, gold: str) -> Outcome:
         f"{STEPS}The first box has #### 12 eggs.\nThen #### 11.",
         f"{STEPS}#### 12 - 1 = 11",
         f"{STEPS}A: 11",
+        f"{STEPS}**Answer:** 11 eggs",
+        f"{STEPS}The final answer is \\(11\\).",
+        f"Question: How many are left?\n{STEPS}#### 11",
         f"{STEPS}Answer: 11 eggs",
         f"{STEPS}The answer is 11.",
         f"{STEPS}The final answer is: \\boxed{{11}}.",
@@ -55,10 +58,46 @@ def test_an_answer_is_read_in_the_ways_in_which_authors_give_one(reply: str) -> 
 
 
 @pytest.mark.parametrize(
-    "reply", ["#### 12", "#### 5 or 11", "#### 11 or 5", "#### 10-11", "#### 11:30", "#### 11/12/2020"]
+    "reply",
+    [
+        *(
+            "#### 12",
+            "#### 5 or 11",
+            "#### 11 or 5",
+            "#### 10-11",
+            "#### 11:30",
+            "#### 11/12/2020",
+            "#### 11, 12 or 13",
+        ),
+        *(
+            "#### 11 000 people",
+            "#### 11.5 eggs",
+            "#### 11 1/2 hours",
+            "#### 11½ hours",
+            "#### 11^6",
+            "#### 11e3 units",
+        ),
+        *("#### 11 million", "#### 11 x 10^6 people", "#### −11 degrees", "#### 11,000.5 dollars", "#### 11k eggs"),
+    ],
 )
 def test_no_number_is_picked_out_of_something_else(reply: str) -> None:
     assert answered(reply, "11") in (Outcome.WRONG_ANSWER, Outcome.UNDECIDED)
+
+
+@pytest.mark.parametrize(
+    ("said", "gold"),
+    [
+        *(("1,234.56 dollars", "1234.56"), ("2 1/2 hours", "2.5"), ("1.5e3 units", "1500"), ("−5 degrees", "-5")),
+        *(
+            (".5 miles", "0.5"),
+            ("7 dozen eggs in 4 weeks", "7"),
+            ("20 % of them", "20%"),
+            ("240 5 dollar bills", "240"),
+        ),
+    ],
+)
+def test_a_number_is_read_whole_with_words_behind_it(said: str, gold: str) -> None:
+    assert answered(f"#### {said}", gold) is Outcome.CORRECT
 
 
 @pytest.mark.parametrize("reply", [STEPS, "11", "####", "#### ...", "The answer is", "#### inf", "I cannot say."])
@@ -141,9 +180,24 @@ def test_arithmetic_done_again_shows_a_wrong_path() -> None:
     assert chain.checked("<<10/3=3.33>> <<20/3=6.67>> <<20/3=6.66>> <<20/3=6>>").wrong == ()
     assert chain.checked("<<10/3=3.4>>").wrong == ("10/3=3.4",)
     assert chain.checked("<<cats*4=8>> <<1/0=3>>") == chain.Checked(0, ())
+    # Of a share no digit is left out, and a percent is a hundredth.
+    assert chain.checked("<<10/20=50%>> <<1/3=33%>> <<2/3=66.7%>> <<3/4=3/4>>").wrong == ()
+    assert len(chain.checked("<<10/20=90%>> <<1/3=1/2>> <<3/4=1/4>>").wrong) == 3
 
 
 def test_without_marks_the_sums_in_the_prose_are_done_again() -> None:
     assert chain.checked("She makes 9 * $2 = $18, and 18 + 2 = 21.") == chain.Checked(2, ("18 + 2=21",))
     assert chain.checked("(24 + 66 + 45) / 3 = 135 / 3 = 45") == chain.Checked(1, ())
     assert chain.checked("72 * 1/4 = 18, x * 1/4 = 5, on 1/2 = a day").wrong == ()
+    assert chain.checked("5 − 3 = 1, 5 – 3 = 3, 2 · 3 = 7").wrong == ("5 − 3=1", "5 – 3=3", "2 · 3=7")
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        *("8 x 1 1/2 = 12", "16 1/2 + 24 1/2 = 41", "12 x 1 and 1/4 = 15", "7.5 / 1/2 = 15"),
+        *("600 x 30 = 18 000", "100 - 10 = 9B", "100 - 20% = 80", "Mia paid 100 + 5% = 105."),
+    ],
+)
+def test_prose_that_may_mean_something_else_is_not_called_wrong(prose: str) -> None:
+    assert chain.checked(prose) == chain.Checked(0, ())

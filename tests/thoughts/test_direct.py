@@ -22,6 +22,8 @@ from pad_ray.thoughts.direct import plain_prompt, read_answer
         ("12-5", "5"),
         ("about 50%", "50%"),
         ("3/4", "3/4"),
+        ("It takes 2 1/2 hours", "2 1/2"),
+        ("It is .5", ".5"),
         ("1e3", "1e3"),
         ("one of 1,2,3", "3"),
         ("seven", ""),

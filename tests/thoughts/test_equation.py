@@ -108,6 +108,18 @@ def test_comments_and_spaces_make_no_difference_to_what_is_taught() -> None:
     assert equation.target("x = = 3\n").reason == "unparseable"
 
 
+def test_a_percent_sign_behind_a_number_is_no_comment() -> None:
+    spellings = ("x = 20%\nans = 5 * x", "x = 20 %\nans = 5 * x", "x = 20 % \nans = 5 * x\n")
+    assert {equation.target(one).text for one in spellings} == {"x = 20 / 100\nans = 5 * x\n"}
+
+
+def test_an_x_within_a_name_does_not_multiply() -> None:
+    system = "boards_2x4 = 5\nboards_2x6 = 3\nans = boards_2x4 + 2x3 x boards_2x6"
+    assert equation.read("boards_2x4 = 5\nans = 2x3x4 + boards_2x4") is not None
+    text = "boards_2x4 = 5\nboards_2x6 = 3\nans = boards_2x4 + boards_2x6\n"
+    assert equation.target(text).text == text and equation.read(system) is None
+
+
 names = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True).filter(lambda name: arithmetic.read(name) is not None)
 values = st.integers(0, 500) | st.decimals(0, 100, places=2)
 chains = st.lists(

@@ -40,6 +40,12 @@ def test_what_is_no_dialogue_is_told_apart(reply: str, finish: str, outcome: Out
     assert socratic.parse(reply, finish).outcome is outcome
 
 
+def test_a_reply_may_begin_with_the_problem() -> None:
+    dialogue = "1) How many rows?\nThere are 3. ## 3\n"
+    assert socratic.parse(f"Problem: 3 rows of 4?\n{dialogue}").program == dialogue
+    assert socratic.parse(f"{dialogue}Problem: Another?\n1) So?\nIt is ## 1\n").program == dialogue
+
+
 def test_it_is_taught_as_one_lesson_for_all_sub_questions_and_one_for_each_answer() -> None:
     asking, first, second = socratic.lessons("Box {asked}?", socratic.target(EGGS).text)
     assert (asking.task, first.task, second.task) == ("decompose", "answer", "answer")
