@@ -15,7 +15,7 @@ from pad_ray.cli_decode import decoders, verifier
 from pad_ray.cli_jobs import add_jobs
 from pad_ray.cli_look import add_looks
 from pad_ray.cli_ray import connected, end_like_ctrl_c
-from pad_ray.cli_recipe import RecipeArguments, recipe_and_overrides
+from pad_ray.cli_recipe import RecipeArguments, recipe_and_overrides, refuse_options, refuse_recipe
 from pad_ray.cli_study import study
 from pad_ray.cli_tools import AsJson, Rounded, add_tools, evaluation_lines
 from pad_ray.errors import PadRayError, UsageError
@@ -166,13 +166,19 @@ def evaluate(
 ) -> None:
     """Measure a run's student, or any student on any problems."""
     if not student:
-        if rounded:
-            raise UsageError("--rounded goes with --student.", hint="A run's recipe says it: evaluate.match=rounded.")
-        if engine != "transformers":
-            raise UsageError("--engine goes with --student.", hint=f"A run's recipe says it: evaluate.engine={engine}.")
-        if max_tokens != 256:
-            said = f"A run's recipe says it: decode.max_tokens={max_tokens}."
-            raise UsageError("--max-tokens goes with --student.", hint=said)
+        of_recipe = {
+            "--problems": (problems, "problems.eval.NAME=URI"),
+            "--out": (out, ""),
+            "--decode": (decode != "greedy", f"decode.kind={decode}"),
+            "--samples": (samples != 8, f"decode.samples={samples}"),
+            "--max-tokens": (max_tokens != 256, f"decode.max_tokens={max_tokens}"),
+            "--limit": (limit, f"evaluate.limit={limit}"),
+            "--seed": (seed, f"seed={seed}"),
+            "--rounded": (rounded, "evaluate.match=rounded"),
+            "--engine": (engine != "transformers", f"evaluate.engine={engine}"),
+            "--json": (as_json, ""),
+        }
+        refuse_options(of_recipe)
         with _run(arguments, run_dir) as (run, reporter), connected(run.recipe):
             from pad_ray.refine.rounds import evaluate_round
 
@@ -180,6 +186,7 @@ def evaluate(
             _bring_student(run, reporter)
             evaluate_round(run, round_, reporter)
         return
+    refuse_recipe(arguments, run_dir, round_)
     if not problems or not out:
         raise UsageError("evaluate --student also needs --problems and --out.")
     from pad_ray.flow.progress import Reporter

@@ -178,7 +178,11 @@ def recipes(
     from rich.text import Text
 
     from pad_ray.recipe_file import builtin_recipes, load_recipe, recipe_source
+    from pad_ray.study_file import builtin_studies, load_study, study_source
 
+    if name in builtin_studies():
+        typer.echo(study_source(name), nl=False)
+        return
     if name:
         typer.echo(recipe_source(name), nl=False)
         return
@@ -190,7 +194,16 @@ def recipes(
         default = " (default)" if known == DEFAULT_RECIPE else ""
         table.add_row(Text(f"{known}{default}", style="bold"), Text(does), Text(takes))
     console().print(table)
-    typer.echo("\nRun one: pad-ray distill NAME. See all of it: pad-ray recipes NAME. Write your own: pad-ray init.")
+    studies = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("study", "what it compares"):
+        studies.add_column(column, overflow="fold")
+    for known in builtin_studies():
+        studies.add_row(Text(known, style="bold"), Text(load_study(known).about.rstrip(".")))
+    console().print(Text(), studies, sep="\n")
+    typer.echo(
+        "\nRun one: pad-ray distill NAME, or pad-ray study NAME. See all of it: pad-ray recipes NAME. Write your own:"
+        " pad-ray init."
+    )
 
 
 def init(

@@ -11,14 +11,14 @@ import json
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pad_ray.recipe_augment import Augment
 from pad_ray.recipe_distill import IGNORED as NOT_DISTILLED
 from pad_ray.recipe_refine import Refine
 from pad_ray.recipe_student import Student
 from pad_ray.recipe_teacher import IGNORED, Section, Teacher
-from pad_ray.recipe_thought import Form, check_thought, in_order
+from pad_ray.recipe_thought import Form, check_forms, check_thought, in_order
 from pad_ray.recipe_train import Train
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -190,6 +190,8 @@ class Recipe(Section):
     evaluate: Evaluate = Evaluate()
     budget: Budget = Budget()
     storage: StorageSettings = StorageSettings()
+
+    _known_forms = field_validator("thought", mode="before")(check_forms)
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Self:

@@ -15,6 +15,16 @@ BELIEVED: tuple[Form, ...] = ("program", "equation", "chain", "socratic")
 """In this order, where several forms of one student come to different values: what is computed before what is read."""
 
 
+def check_forms(thought: object) -> object:
+    """What `thought` is set to. Raises ValueError for what is no form, before a list and a name are told apart."""
+    named: Sequence[object] = thought if isinstance(thought, list) else [thought]  # pyright: ignore[reportUnknownVariableType]
+    for one in named:
+        if one not in BELIEVED:
+            known = f"{', '.join(sorted(BELIEVED)[:-1])} or {max(BELIEVED)}"
+            raise ValueError(f"thought: {one!r} is not allowed; choose {known}, or a list of them")
+    return thought
+
+
 def in_order(thought: str | Sequence[str]) -> tuple[str, ...]:
     """One form, or several in the order in which they are believed."""
     if isinstance(thought, str):
@@ -83,8 +93,8 @@ def _check_several(recipe: Recipe, of: str) -> None:
         raise ValueError(f"thought: {', '.join(recipe.thought)} names a form twice; name each once")
     if untold := [one for one in recipe.evaluate.baselines if one != "direct"]:
         raise ValueError(
-            f"evaluate.baselines: {untold[0]} asks the untrained student for one form of reasoning; {of} list direct,"
-            " or nothing"
+            f"evaluate.baselines: {untold[0]} asks the untrained student for one form of reasoning, and {of} there are"
+            " several; set evaluate.baselines to [direct], or to []"
         )
     if recipe.teacher.kind == "recorded":
         raise ValueError(

@@ -80,6 +80,11 @@ def builtin_studies() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
+def study_source(name: str) -> str:
+    """The commented YAML of a built-in study."""
+    return (resources.files("pad_ray") / "studies" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
 def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> Study:
     """Read a study by its built-in name or path and check every arm; `overrides` (`key.path=value`) are for all arms.
 

@@ -196,9 +196,13 @@ def _mark(row: Mapping[str, Any] | None) -> Any:
 
 
 def _training(runs: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
-    """Steps, completion tokens and examples of an arm, of every seed where they differ."""
+    """Steps, training tokens (prompts included, if counted) and examples of an arm, of every seed where they differ."""
     examples = [", ".join([f"{run['examples']:,}", *origins(run), *_pairs(run)]) for run in runs]
-    return _all(wording.steps(run) for run in runs), _all(f"{run['tokens']:,}" for run in runs), _all(examples)
+    return (
+        _all(wording.steps(run) for run in runs),
+        _all(f"{run['tokens_seen'] or run['tokens']:,}" for run in runs),
+        _all(examples),
+    )
 
 
 def _pairs(run: Mapping[str, Any]) -> list[str]:

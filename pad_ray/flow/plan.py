@@ -266,11 +266,13 @@ def _no_replies(run: Run, recording: RecordedTeacher) -> RecipeError:
 
 
 def _no_solutions(run: Run, unworked: Mapping[str, int]) -> RecipeError:
+    needed = "problems with calculator marks in their solutions, as those of GSM8K have them"
+    if set(unworked) == {"no_sub_question"}:
+        needed = "the sub-questions of each problem, in steps: [{question, answer}], or another form of reasoning"
     return RecipeError(
         "none of the training problems has a worked solution that can be written with thought:"
         f" {', '.join(run.recipe.forms)} ({_spoken(unworked)}).",
-        hint="teacher.kind worked needs problems with calculator marks in their solutions, as those of GSM8K have them;"
-        " for other problems use another kind.",
+        hint=f"teacher.kind worked needs {needed}; for other problems use another kind (docs/forms.md).",
     )
 
 

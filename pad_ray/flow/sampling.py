@@ -47,7 +47,7 @@ def sample_and_judge(run: Run, round_: int, reporter: Reporter, *, sample: bool 
     of = max(round_, 0)
     done = [f"{name}: {stage.new + stage.reused:,}" for name in wanted if (stage := run.done(of, name))]
     if len(done) == len(wanted):
-        reporter.say(f"  round {of}: nothing is left to do ({', '.join(done)})")
+        reporter.say(f"  round {of}: finished before ({', '.join(done)})")
         return
     run.require(of, "plan" if sample else "sample")
     if asks and teacher.kind == "hf":

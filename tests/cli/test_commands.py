@@ -82,7 +82,11 @@ def test_help_lists_every_command_and_debug_each_with_a_whole_sentence() -> None
         (["distil"], "distill"),
         (["distill", "quik"], "did you mean 'quick'"),
         (["distill", "quick", "trian.lr=1"], "(did you mean 'train'?) (in trian.lr=1 on the command line)"),
-        (["distill", "quick", "thought=chian"], "thought: 'chian' is not allowed"),
+        (
+            ["distill", "quick", "thought=chian"],
+            "thought: 'chian' is not allowed; choose chain, equation, program or socratic",
+        ),
+        (["distill", "quick", "thought=[program, proof]"], "thought: 'proof' is not allowed; choose chain"),
         (["distill", "quick", "laptop"], "one recipe is enough"),
         (["plan", "quick", "problems.train=nowhere.jsonl", "problems.eval={}"], "there is no file nowhere.jsonl"),
         (["status", "nowhere"], "nowhere is not a run folder: it does not exist"),
@@ -104,6 +108,16 @@ def test_help_lists_every_command_and_debug_each_with_a_whole_sentence() -> None
         (["ask", "1 + 1?", "--student", "x", "--decode", "beam", "--samples", "4"], "--samples is for votes"),
         (["evaluate", "quick", "--engine", "vllm"], "--engine goes with --student. A run's recipe says it"),
         (["evaluate", "quick", "--max-tokens", "99"], "--max-tokens goes with --student. A run's recipe says it"),
+        (
+            ["evaluate", "quick", "--decode", "vote"],
+            "--decode goes with --student. A run's recipe says it: decode.kind=vote.",
+        ),
+        (
+            ["evaluate", "quick", "--limit", "9"],
+            "--limit goes with --student. A run's recipe says it: evaluate.limit=9.",
+        ),
+        (["evaluate", "--student", "x", "decode.kind=vote"], "decode.kind=vote goes with a run, not with --student."),
+        (["evaluate", "--student", "x", "--run-dir", "y"], "--run-dir goes with a run, not with --student."),
         (["evaluate", "quick", "--rounded"], "--rounded goes with --student. A run's recipe says it"),
     ],
 )
