@@ -98,7 +98,9 @@ def worked_program(problem: Problem) -> str:
             "    return 'yes' if heads_up else 'no'\n"
         )
     if problem.source == "last_letters" and words:
-        return f"def solution():\n    words = {words[1].split()!r}\n    return ''.join([word[-1] for word in words])\n"
+        # One string, as the question has it: cut into a list, most names are other tokens than in the question, and
+        # small students copy tokens.
+        return f"def solution():\n    words = {words[1]!r}.split()\n    return ''.join([word[-1] for word in words])\n"
     return ""
 
 
