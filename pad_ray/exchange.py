@@ -79,13 +79,13 @@ def export_examples(
     found = [example for example in found if not tasks or example.task in tasks]
     recipe = stored_recipe(storage)
     learned, others = split(found, recipe.train.validation)
+    if held_out and not others:
+        raise UsageError(
+            f"--held-out: nothing is held out in {run_dir}, train.validation is {recipe.train.validation:g}.",
+            hint="Leave it out.",
+        )
     _write(target, learned, form)
     if held_out:
-        if not others:
-            raise UsageError(
-                f"--held-out: nothing is held out in {run_dir}, train.validation is {recipe.train.validation:g}.",
-                hint="Leave it out.",
-            )
         _write(held_out, others, form)
     return Handed(dict(Counter(example.task for example in learned)), len(others), recipe.student.chat)
 

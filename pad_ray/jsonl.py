@@ -15,7 +15,7 @@ def json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The objects of a .jsonl or .jsonl.gz file with their places. Raises ProblemError naming file and line."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8") as lines:
+        with opener(path, "rt", encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if not line.strip():
                     continue

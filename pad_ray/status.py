@@ -106,8 +106,13 @@ def read_manifest(run_dir: str | Path) -> Manifest:
     if manifest is None:
         inside = [] if storage.remote else sorted(str(path.parent) for path in Path(run_dir).glob(f"*/{NAME}"))[:5]
         hint = f"These are: {', '.join(inside)}." if inside else _HINT
+        if storage.exists(STUDY_FILE):
+            raise UsageError(f"{run_dir} is the folder of a study, not of a run.", hint=STUDY_HINT)
         raise UsageError(f"{run_dir} is not a run folder: it has no {NAME}.", hint=hint)
     return manifest
 
 
+STUDY_FILE = "study.yaml"
+"""What the folder of a study holds, and that of a run does not."""
+STUDY_HINT = "Its runs are in arms/NAME-seedN, and study.html compares them."
 _HINT = "Give the --run-dir of a distill call (runs/NAME where none was given)."

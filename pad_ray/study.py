@@ -26,6 +26,7 @@ from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import with_keys
 from pad_ray.refine.rounds import distill, gather, learn
 from pad_ray.run import begun_recipe, open_run
+from pad_ray.status import STUDY_FILE
 from pad_ray.storage import Storage
 from pad_ray.study_file import SAMPLING, Study, sampling_of, shares_sampling
 
@@ -118,7 +119,7 @@ def run_study(bound: StudyRun, reporter: Reporter) -> None:
     tasks = bound.tasks()
     if all(bound.settled(task) for task in tasks):
         return
-    bound.storage.write("study.yaml", bound.study.to_yaml().encode())
+    bound.storage.write(STUDY_FILE, bound.study.to_yaml().encode())
     if bound.shares:
         reporter.say(f"shared by {_what(bound)}")
         _make_shared(bound, reporter)

@@ -191,11 +191,15 @@ def _check_whole(study: Study, base: Recipe, name: str, recipe: Recipe, origin: 
             " there is none.",
             hint="Give all arms the same train.max_tokens or train.max_steps.",
         )
-    if recipe.budget.minutes is not None or recipe.problems.eval != base.problems.eval:
-        key = "problems.eval" if recipe.budget.minutes is None else "budget.minutes"
+    unlike = {
+        "budget.minutes": recipe.budget.minutes is not None,
+        "problems.eval": recipe.problems.eval != base.problems.eval,
+        "evaluate.match": recipe.evaluate.match != base.evaluate.match,
+    }
+    if key := next((key for key, other in unlike.items() if other), None):
         raise RecipeError(
-            f"arm {name!r} of {origin} overrides {key!r}: arms must be measured on the same questions, and be sized"
-            " alike on every machine.",
+            f"arm {name!r} of {origin} overrides {key!r}: arms must be measured on the same questions by the same rule,"
+            " and be sized alike on every machine.",
             hint="Leave it to the `overrides` of the study, for all arms alike.",
         )
 

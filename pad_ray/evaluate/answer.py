@@ -69,7 +69,8 @@ def answer_given(
 
     That is what it could reach if it asked the right sub-questions; nothing where no problem has any.
     """
-    annotated = [problem for problem in problems if problem.steps]
+    # A dialogue in which one sub-question is empty could not be read back.
+    annotated = [one for one in problems if one.steps and all(step.question.strip() for step in one.steps)]
     if not annotated:
         return {}
     given = {problem.question: [step.question for step in problem.steps] for problem in annotated}

@@ -251,10 +251,10 @@ def _join(students: Sequence[Contestant]) -> None:
                 for question in one.rights:
                     home.setdefault(question, one.suite)
     for student in students:
-        named = {one.suite for run in students[0].answered for one in run}
+        named = {(one.suite, question) for run in students[0].answered for one in run for question in one.rights}
         student.rights = [
             {
-                (one.suite if one.suite in named else home[question], *question): right
+                (one.suite if (one.suite, question) in named else home[question], *question): right
                 for one in run
                 for question, right in one.rights.items()
             }

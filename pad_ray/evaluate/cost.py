@@ -13,6 +13,7 @@ from pad_ray.evaluate.folder import TRAININGS, UNTRAINED, read_json, read_recipe
 from pad_ray.manifest import load_manifest
 from pad_ray.status import total_spend
 from pad_ray.storage import Storage
+from pad_ray.students.parts import DECOMPOSER
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,12 @@ def cost_of(storage: Storage, round_: int | None) -> Cost:
     if round_ == UNTRAINED:
         return Cost(0, "not trained", 0.0, "no teacher was asked")
     stages = [one for one in manifest.stages if one.round <= round_]
-    tokens, note = _tokens(storage, [one.round for one in stages if one.stage == "train"])
+    trained = [one.round for one in stages if one.stage == "train" and "skipped" not in one.counts]
+    tokens, note = _tokens(storage, trained)
     counts = [one.counts for one in stages]
-    return Cost(tokens, note, *_dollars(total_spend(counts), _teacher(read_recipe(storage))))
+    recipe = read_recipe(storage)
+    worked = (recipe.get("teacher") or {}).get("kind") == "worked"
+    return Cost(tokens, note, *_dollars(total_spend(counts), _teacher(recipe), worked=worked))
 
 
 def _tokens(storage: Storage, rounds: Sequence[int]) -> tuple[int | None, str]:
@@ -63,14 +67,18 @@ def _teacher(recipe: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [{"price": teacher.get("price")} | one for one in teacher.get("mixture") or [{}]]
 
 
-def _dollars(spend: Mapping[str, Any], teachers: Sequence[Mapping[str, Any]]) -> tuple[float | None, str]:
+def _dollars(
+    spend: Mapping[str, Any], teachers: Sequence[Mapping[str, Any]], *, worked: bool
+) -> tuple[float | None, str]:
     notes: list[str] = []
     if spend["unsettled"]:
         notes.append(f"up to ${spend['unsettled']:.4f} more may have been billed for calls that were cut")
-    if spend["cached"]:
+    if spend["cached"] and not worked:
         notes.append(f"{spend['cached']:,} replies came from a cache and were paid for elsewhere, if at all")
     if any(not isinstance(one.get("price"), Mapping) for one in teachers):
         return None, "; ".join(["the recipe knows no price of the teacher", *notes])
+    if worked:
+        return 0.0, "; ".join(["written from the problems' own solutions, nobody was asked", *notes])
     if not spend["usd"]:
         return 0.0, "; ".join(
             ["nothing was paid in this run: replies were recorded before, or made without a bill", *notes]
@@ -94,7 +102,7 @@ def parameters(storage: Storage) -> int | None:
     if storage.remote:
         return None  # The header of a file is not worth fetching its gigabytes.
     for folder in sorted(storage.path("").glob("*/student"), reverse=True):
-        if files := sorted(folder.glob("*.safetensors")):
+        if files := sorted([*folder.glob("*.safetensors"), *folder.glob(f"{DECOMPOSER}/*.safetensors")]):
             return sum(_numbers(file) for file in files)
     return None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+BATCH = 250
+"""Draws at a time: all at once would be gigabytes for tens of thousands of questions."""
 RESAMPLES = 9_999
 """Draws of a bootstrap."""
 
@@ -18,7 +20,7 @@ def bootstrap(values: Sequence[float]) -> tuple[float, float]:
     import numpy as np
     from scipy.stats import bootstrap as resample
 
-    drawn = resample((np.array(values),), np.mean, n_resamples=RESAMPLES, method="percentile", rng=0)
+    drawn = resample((np.array(values),), np.mean, n_resamples=RESAMPLES, batch=BATCH, method="percentile", rng=0)
     # What is left of a sum of thirds must not pass for a bound beside zero.
     low, high = (round(float(bound), 9) + 0.0 for bound in drawn.confidence_interval)
     return low, high

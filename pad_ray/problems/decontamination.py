@@ -7,6 +7,7 @@ not count, numbers do. A question of fewer words has no run: such ones are only 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from enum import Enum, auto
@@ -17,6 +18,7 @@ from pad_ray.records import Problem
 RUN = 13
 """Words in a run."""
 
+_PLAIN = str.maketrans("‘’‚ʼ`“”„«»‐‑‒–—―−", "'''''\"\"\"\"\"-------")
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+")
 
 
@@ -49,8 +51,8 @@ class EvaluationRuns:
 
 
 def normal(question: str) -> str:
-    """A question as two are compared whole: case and spaces do not count."""
-    return " ".join(question.split()).casefold()
+    """A question as two are compared whole: case, spaces, width and the shapes of quotes and dashes do not count."""
+    return " ".join(unicodedata.normalize("NFKC", question).translate(_PLAIN).split()).casefold()
 
 
 def runs(question: str) -> set[int]:

@@ -43,7 +43,7 @@ def xml_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """The problems of an .xml file with their places. Raises ProblemError."""
     try:
         tree = ElementTree.fromstring(_read(path))
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # of an unknown or wrong encoding
         raise ProblemError(f"{path} is not XML ({error}).") from None
     number = 0
     for number, element in enumerate(tree.iter(_PROBLEM), 1):

@@ -116,7 +116,7 @@ def to_problem(row: dict[str, Any], place: str, split: str, uri: str = "") -> Pr
         split=split,
         rationale=str(row.get("rationale") or rationale),
         steps=tuple(_step(step, place) for step in _list(row, "steps", place)),
-        facts=tuple(str(fact) for fact in _list(row, "facts", place)),
+        facts=tuple(str(fact) for fact in _list(row, "facts", place) if fact is not None),
     )
 
 
@@ -140,10 +140,9 @@ def _list(row: dict[str, Any], key: str, place: str) -> list[Any]:
 
 def _step(step: Any, place: str) -> Step:
     try:
-        return Step(
-            str(step["question"] if "question" in step else step["subquestion"]),
-            str(step["answer"] if "answer" in step else step["subanswer"]),
-        )
+        asked = step["question"] if "question" in step else step["subquestion"]
+        said = step["answer"] if "answer" in step else step["subanswer"]
+        return Step(*("" if part is None else str(part) for part in (asked, said)))
     except (KeyError, TypeError):
         raise ProblemError(f"{place}: a step must hold question and answer, this one is {step!r}.") from None
 

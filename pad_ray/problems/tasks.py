@@ -18,8 +18,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any, cast
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from pad_ray.errors import ProblemError
 from pad_ray.problems.templates import TEMPLATES
@@ -36,7 +36,8 @@ _SLOT = re.compile(r"\bN_(\d\d?)\b")
 def task_rows(uri: str, rows: Callable[[str], Rows]) -> Rows:
     """The rows of a task with their places; `rows` reads the file behind its path. Raises ProblemError."""
     parts = urlsplit(uri)
-    name, options = parts.netloc, dict(parse_qsl(parts.query, keep_blank_values=True))
+    # A plus in a path is a plus; only in forms of web pages it is a space.
+    name, options = parts.netloc, dict(parse_qsl(parts.query.replace("+", quote("+")), keep_blank_values=True))
     if name not in TASKS:
         raise ProblemError(f"{uri}: there is no task {name!r}.", hint=f"There are {', '.join(sorted(TASKS))}.")
     path = options.pop("path", "")
@@ -51,7 +52,7 @@ def task_rows(uri: str, rows: Callable[[str], Rows]) -> Rows:
         raise ProblemError(f"{uri}: there is no option {next(iter(options))!r}.", hint="With a path there is no other.")
     for place, row in rows(path):
         found = TASKS[name](row, place)
-        yield place, {"id": _id(row), **found, "source": _source(name, row, path)}
+        yield place, {"id": _id(name, row), **found, "source": _source(name, row, path)}
 
 
 def _gsm8k(row: Row, place: str) -> Row:
@@ -98,14 +99,15 @@ def _multiarith(row: Row, place: str) -> Row:
     return {
         "question": str(row["sQuestion"]).strip(),
         "answer": solutions[0],
-        "rationale": _equation(equations[0]),
+        "rationale": _equation(equations if isinstance(equations, str) else equations[0]),
     }
 
 
 def _mawps(row: Row, place: str) -> Row:
     if "Numbers" not in row:
         return _multiarith(row, place)
-    numbers = str(row["Numbers"]).split()
+    there = row["Numbers"]
+    numbers = [str(one) for one in (there if isinstance(there, list) else str(there).split())]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
 
     def filled(slot: re.Match[str]) -> str:
         if int(slot[1]) >= len(numbers):
@@ -118,7 +120,10 @@ def _mawps(row: Row, place: str) -> Row:
 
 def _strategyqa(row: Row, place: str) -> Row:
     if "target_scores" in row:
-        right = [said for said, score in row["target_scores"].items() if score]
+        scores = row["target_scores"]
+        if not isinstance(scores, dict):
+            raise ProblemError(f"{place}: target_scores must say of each answer whether it is right, not {scores!r}.")
+        right = [said for said, score in cast("Row", scores).items() if score]
         if len(right) != 1:
             raise ProblemError(f"{place}: target_scores must say of one answer that it is right, not of {right}.")
         return {"question": str(_need(row, "input", place)), "answer": right[0].lower()}
@@ -165,7 +170,7 @@ def _need(row: Row, key: str, place: str) -> Any:
 
 def _joined(body: Any, question: Any) -> str:
     """Story and question as one text; some stories lack their full stop."""
-    story = str(body).strip()
+    story = str(body or "").strip()
     ended = not story or story.endswith((".", "!", "?", ",", '"'))
     return f"{story if ended else f'{story}.'} {str(question).strip()}".strip()
 
@@ -174,9 +179,10 @@ def _equation(value: Any) -> str:
     return f"Equation: {value}" if value else ""
 
 
-def _id(row: Row) -> Any:
-    keys = ("problem_id", "id", "ID", "qid", "iIndex")
-    return next((row[key] for key in keys if row.get(key) not in (None, "")), None)
+def _id(name: str, row: Row) -> Any:
+    own = next((row[key] for key in ("problem_id", "id", "ID", "qid") if row.get(key) not in (None, "")), None)
+    # Every set with iIndex counts from one, and two of them may train one student.
+    return f"{name}/{row['iIndex']}" if own is None and row.get("iIndex") not in (None, "") else own
 
 
 def _source(name: str, row: Row, path: str) -> str:

@@ -40,6 +40,7 @@ def test_arms_that_share_nothing_may_differ_in_anything_but_what_they_are_measur
         ({"overrides": {"seed": 3}}, ["'b'", "'seed'", "seeds"]),
         ({"overrides": {"problems.eval": {"x": "y.jsonl"}}}, ["'b'", "problems.eval", "same questions"]),
         ({"overrides": {"budget.minutes": 5}}, ["'b'", "budget.minutes"]),
+        ({"overrides": {"evaluate.match": "rounded"}}, ["'b'", "evaluate.match", "same rule"]),
         ({"same_steps_as": "all"}, ["'b'", "same_steps_as", "train.max_tokens"]),
         ({"overrides": {"thought": "prose"}}, ["'b'", "thought", "prose"]),
     ],

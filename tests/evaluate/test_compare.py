@@ -10,6 +10,7 @@ from rich.console import Console
 from pad_ray.errors import UsageError
 from pad_ray.evaluate.compare import compare
 from pad_ray.evaluate.table import comparison_table
+from pad_ray.status import status
 from pad_ray.storage import Storage
 from tests.evaluate.fabricated_run import write_evaluation
 
@@ -96,3 +97,10 @@ def test_the_table_holds_every_figure(finished_run: Path) -> None:
     text = console.export_text()
     for figure in ("sum.u-1", "untrained", "round 1", "+50.0", "16.7", "0.250", "no clear difference"):
         assert figure in text
+
+
+def test_the_folder_of_a_study_is_not_taken_for_an_unfinished_run(tmp_path: Path) -> None:
+    Storage(tmp_path).write("study.yaml", b"name: x")
+    for look in (lambda: compare([str(tmp_path), str(tmp_path)]), lambda: status(tmp_path)):
+        with pytest.raises(UsageError, match="is the folder of a study"):
+            look()

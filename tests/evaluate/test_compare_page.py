@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,28 @@ def test_one_evaluation_is_matched_by_its_questions_whatever_its_folder_is_calle
     found = results([tmp_path / "one" / "summary.json", tmp_path / "two"])
     assert [one["name"] for one in found["students"]] == ["one", "two"]
     assert [(row["suite"], row["gained"]) for row in found["differences"]] == [("one", 6)]
+
+
+def test_a_suite_that_is_called_like_another_one_elsewhere_is_matched_by_its_questions(tmp_path: Path) -> None:
+    one = write_student(tmp_path / "one", {"a": first(3), "b": first(5)})
+    two = write_student(tmp_path / "two", {"b": first(1)})
+    write_evaluation(Storage(two), "round-0/eval/b", "a", first(9), prompt="zero_shot")
+    assert [(row["suite"], row["gained"]) for row in results([one, two])["differences"]] == [("a", 6)]
+
+
+def test_what_solutions_of_the_problems_cost_and_two_parts_weigh(tmp_path: Path) -> None:
+    run = write_student(
+        tmp_path / "run", {"sums": first(3)}, spend=PAID | {"usd": 0.0, "cached": 9}, teacher={"kind": "worked"}
+    )
+    assert cost_of(Storage(run), 0).usd_note == "written from the problems' own solutions, nobody was asked"
+    alone = parameters(Storage(run))
+    (run / "round-0/student/decomposer").mkdir()
+    shutil.copy(run / "round-0/student/model.safetensors", run / "round-0/student/decomposer")
+    assert alone and parameters(Storage(run)) == 2 * alone
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["stages"][1]["counts"] = {"skipped": "nothing new"}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert cost_of(Storage(run), 0).tokens_seen is None, "a training that was thrown away"
 
 
 def test_the_command_prints_as_before_and_writes_only_when_told(

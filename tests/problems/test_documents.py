@@ -102,7 +102,7 @@ def test_strategyqa_is_read_as_big_bench_has_it(tmp_path: Path) -> None:
 
 def test_mawps_is_read_from_its_json(tmp_path: Path) -> None:
     [problem] = load(tmp_path / "MAWPS.json", "mawps", json.dumps(MAWPS))
-    assert (problem.problem_id, problem.answer, problem.rationale) == ("7", "5.0", "Equation: X=8.0-3.0")
+    assert (problem.problem_id, problem.answer, problem.rationale) == ("mawps/7", "5.0", "Equation: X=8.0-3.0")
 
 
 def test_a_subset_of_bbh_is_named_by_its_file(tmp_path: Path) -> None:

@@ -33,6 +33,25 @@ def test_rows_become_problems_with_every_field(tmp_path: Path) -> None:
     assert problem == Problem("mine", "What is 1 + 1?", "2", "unit", "train", "because", expected_steps, ("f",))
 
 
+def test_nulls_among_steps_and_facts_are_no_words(tmp_path: Path) -> None:
+    steps = [{"question": None, "answer": "3 * 4 = 12"}, {"question": "c?", "answer": None}]
+    (problem,) = take_in(write(tmp_path / "p.jsonl", row(1, steps=steps, facts=[None, "f"])), "train").problems
+    assert problem.steps == (Step("", "3 * 4 = 12"), Step("c?", "")) and problem.facts == ("f",)
+
+
+def test_a_file_of_windows_reads_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps(row(1)) + "\r\n", encoding="utf-8-sig")
+    (problem,) = take_in(str(tmp_path / "a.jsonl"), "train").problems
+    assert (problem.problem_id, problem.answer) == ("p1", "2")
+
+
+def test_a_question_of_a_suite_is_known_in_other_quotes_and_dashes(tmp_path: Path) -> None:
+    suite = take_in(write(tmp_path / "s.jsonl", row(1, question="What is Ada’s age – in “years”？")), "test").problems
+    rows = (row(2, question='What is Ada\'s age - in "years"?'), row(3))
+    found = take_in(write(tmp_path / "t.jsonl", *rows), "train", exclude=suite)
+    assert found.dropped == {"in_evaluation": 1} and [one.problem_id for one in found.problems] == ["p3"]
+
+
 def test_a_row_without_id_gets_one_from_its_content(tmp_path: Path) -> None:
     plain = {"question": "a", "answer": "1"}
     (first,) = take_in(write(tmp_path / "a.jsonl", plain), "train").problems

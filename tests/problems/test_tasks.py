@@ -64,14 +64,33 @@ def test_svamp_joins_body_and_question(tmp_path: Path) -> None:
 def test_the_form_with_lists_of_solutions_is_read(tmp_path: Path, task: str) -> None:
     row = {"iIndex": 0, "sQuestion": " 8 pens, 3 are lost. Left? ", "lEquations": ["X=8-3"], "lSolutions": [5.0]}
     [problem] = load(tmp_path, task, row)
-    assert (problem.problem_id, problem.question) == ("0", "8 pens, 3 are lost. Left?")
+    assert (problem.problem_id, problem.question) == (f"{task}/0", "8 pens, 3 are lost. Left?")
     assert (problem.answer, problem.rationale, problem.source) == ("5.0", "Equation: X=8-3", task)
+    [plain] = load(tmp_path, task, row | {"lEquations": "X=8-3"})
+    assert plain.rationale == problem.rationale
+
+
+def test_two_sets_that_count_from_one_may_be_taken_together(tmp_path: Path) -> None:
+    uris: list[str] = []
+    for number, task in enumerate(("multiarith", "mawps")):
+        row = {"iIndex": 1, "sQuestion": f"{number} pens, 3 are lost. Left?", "lSolutions": [number]}
+        (tmp_path / f"{task}.jsonl").write_text(json.dumps(row))
+        uris.append(f"task://{task}?path={tmp_path / task}.jsonl")
+    assert len(take_in(uris, "train").problems) == 2
+
+
+def test_a_plus_in_a_path_is_a_plus(tmp_path: Path) -> None:
+    (tmp_path / "a+b").mkdir()
+    [problem] = load(tmp_path / "a+b", "svamp", {"Body": None, "Question": "How many?", "Answer": 1})
+    assert problem.question == "How many?"
 
 
 def test_mawps_slots_are_filled_with_their_numbers(tmp_path: Path) -> None:
     row = {"Question": "Cy has N_00 nuts and eats N_01 .", "Numbers": "7.0 2.5", "Answer": 4.5}
     [problem] = load(tmp_path, "mawps", row)
     assert (problem.question, problem.answer) == ("Cy has 7 nuts and eats 2.5 .", "4.5")
+    [listed] = load(tmp_path, "mawps", row | {"Numbers": [7, 2.5]})
+    assert listed.question == problem.question
 
 
 def test_strategyqa_answers_yes_or_no_and_keeps_its_facts(tmp_path: Path) -> None:
@@ -114,6 +133,8 @@ def test_rows_that_are_already_problems_are_taken_as_they_are(tmp_path: Path, ta
         ("multiarith", {"sQuestion": "A?", "lSolutions": [1, 2]}, "one solution"),
         ("mawps", {"Question": "N_01?", "Numbers": "7", "Answer": 1}, "N_01 has no number"),
         ("gsm8k", {"question": "A?"}, "'answer' is missing"),
+        ("strategyqa", {"input": "A?", "target_scores": None}, "target_scores must say"),
+        ("strategyqa", {"input": "A?", "target_scores": ["Yes"]}, "target_scores must say"),
     ],
 )
 def test_a_row_that_lacks_something_is_named(tmp_path: Path, task: str, row: dict[str, Any], said: str) -> None:

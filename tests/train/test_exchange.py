@@ -117,6 +117,7 @@ def test_questions_that_the_run_holds_out_are_kept_apart(run_dir: Path, tmp_path
     out, apart = tmp_path / "out.jsonl", tmp_path / "held_out.jsonl"
     with pytest.raises(UsageError, match="nothing is held out"):
         export_examples(run_dir, out, held_out=apart)
+    assert not out.exists()
     storage = Storage(run_dir)
     taught = storage.read_rows(MIXTURE.format(0), Example)
     others = [replace(one, problem_id="changed", example_id=f"{one.example_id}!") for one in taught]
