@@ -104,7 +104,8 @@ class InSteps:
         prompts = [socratic.student_prompt(one.question) for one in asking]
         for one, completion in zip(asking, self._turn(asking, prompts, wanted, settings), strict=True):
             one.take(completion, settings["max_tokens"])
-            one.text, one.asked = completion.text, socratic.sub_questions(completion.text)[:MOST]
+            # Asked once more, a sub-question has its answer; weak students go round in circles like that.
+            one.text, one.asked = completion.text, list(dict.fromkeys(socratic.sub_questions(completion.text)))[:MOST]
 
     def _answer(
         self,

@@ -22,6 +22,9 @@ REPLIES = {
     "Problem: Lost?\nQuestions:\n": "1) Why?\n2) What?\n",
     "Problem: Lost?\nQ1: Why?\nA1:\n": "Nobody knows.\n",
     "Problem: Mute?\nQuestions:\n": "hm",
+    "Problem: Dizzy?\nQuestions:\n": "1) So?\n2) Left?\n3) So?\n4) Left?\n",
+    "Problem: Dizzy?\nQ1: So?\nA1:\n": "It is ## 1\n",
+    "Problem: Dizzy?\nQ1: So?\nA1: It is ## 1\nQ2: Left?\nA2:\n": "It is ## 2\n",
     "Problem: Eggs?\nQ1: Boxes?\nA1:\n": "They are ## 5\n",
 }
 
@@ -64,6 +67,12 @@ def test_a_dialogue_ends_at_a_sub_question_without_a_value_at_its_limit_or_where
     assert socratic.parse(mute.text).outcome is Outcome.REFUSED
     [cut] = generate(Student(), "Eggs?", max_tokens=8)
     assert (cut.finish_reason, socratic.parse(cut.text, cut.finish_reason).outcome) == ("length", Outcome.TRUNCATED)
+
+
+def test_a_sub_question_that_is_asked_again_is_not_answered_again() -> None:
+    student = Student()
+    [dizzy] = generate(student, "Dizzy?")
+    assert dizzy.text == "1) So?\nIt is ## 1\n2) Left?\nIt is ## 2\n" and len(student.calls) == 3
 
 
 def test_given_sub_questions_are_answered_in_place_of_its_own() -> None:
