@@ -10,7 +10,7 @@ from typing import Any
 
 from pad_ray.errors import UsageError
 from pad_ray.evaluate import plots, wording
-from pad_ray.evaluate.arms import POOLED
+from pad_ray.evaluate.arms import FEW, POOLED
 from pad_ray.evaluate.contest import results
 from pad_ray.evaluate.published import CONDITIONS
 from pad_ray.evaluate.resampling import RESAMPLES
@@ -132,8 +132,9 @@ def method_sentences(found: Mapping[str, Any]) -> list[str]:
     if several:
         said[1] = (
             "Where a student stands for several runs, their answers to a question are averaged first, because they are"
-            " no independent questions; the first interval is then the bootstrap too, and there is no test of single"
-            " answers. Intervals cover the choice of questions, and of training only what the runs average out."
+            " no independent questions; the first interval is then the bootstrap too (but where fewer than"
+            f" {FEW} questions changed, and Newcombe's is wider), and there is no test of single answers. Intervals cover"
+            " the choice of questions, and of training only what the runs average out."
         )
     return said
 

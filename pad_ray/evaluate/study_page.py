@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pad_ray.evaluate import plots, wording
-from pad_ray.evaluate.arms import RESAMPLES, ROUND_0, study_results
+from pad_ray.evaluate.arms import FEW, RESAMPLES, ROUND_0, study_results
 from pad_ray.evaluate.templating import template
 from pad_ray.storage import Storage
 from pad_ray.study_file import Study
@@ -95,9 +95,10 @@ def method_sentences(results: Mapping[str, Any]) -> list[str]:
         covers = (
             f"{len(seeds)} seeds: an arm's answers to a question are averaged over the seeds first, because they are"
             " not independent questions; the intervals are a percentile bootstrap over questions"
-            f" ({RESAMPLES:,} draws). Where the averages are alike on all questions it has no width, and Wilson's and"
-            " Newcombe's, as of one answer per question, stand instead. They cover the choice of questions, and of"
-            " training only what the seeds average out."
+            f" ({RESAMPLES:,} draws). Where the averages are alike on all questions it has no width, and where"
+            f" fewer than {FEW} change it is too narrow; then Wilson's and Newcombe's, as of one answer per question,"
+            " stand instead, if they are wider. They cover the choice of questions, and of training only what the seeds"
+            " average out."
         )
     common = (
         "start from the same weights" if results["share"] == "nothing" else "go on from the same student of round 0"
