@@ -133,8 +133,8 @@ def method_sentences(found: Mapping[str, Any]) -> list[str]:
         said[1] = (
             "Where a student stands for several runs, their answers to a question are averaged first, because they are"
             " no independent questions; the first interval is then the bootstrap too (but where fewer than"
-            f" {FEW} questions changed, and Newcombe's is wider), and there is no test of single answers. Intervals cover"
-            " the choice of questions, and of training only what the runs average out."
+            f" {FEW} questions changed, and Newcombe's is wider), and there is no test of single answers. Intervals"
+            " cover the choice of questions, and of training only what the runs average out."
         )
     return said
 
