@@ -147,6 +147,7 @@ def train(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round
 
 @app.command()
 def evaluate(
+    context: typer.Context,
     arguments: RecipeArguments = None,
     run_dir: RunDir = "",
     round_: Round = 0,
@@ -166,19 +167,7 @@ def evaluate(
 ) -> None:
     """Measure a run's student, or any student on any problems."""
     if not student:
-        of_recipe = {
-            "--problems": (problems, "problems.eval.NAME=URI"),
-            "--out": (out, ""),
-            "--decode": (decode != "greedy", f"decode.kind={decode}"),
-            "--samples": (samples != 8, f"decode.samples={samples}"),
-            "--max-tokens": (max_tokens != 256, f"decode.max_tokens={max_tokens}"),
-            "--limit": (limit, f"evaluate.limit={limit}"),
-            "--seed": (seed, f"seed={seed}"),
-            "--rounded": (rounded, "evaluate.match=rounded"),
-            "--engine": (engine != "transformers", f"evaluate.engine={engine}"),
-            "--json": (as_json, ""),
-        }
-        refuse_options(of_recipe)
+        refuse_options(context)
         with _run(arguments, run_dir) as (run, reporter), connected(run.recipe):
             from pad_ray.refine.rounds import evaluate_round
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -30,11 +30,29 @@ def recipe_and_overrides(arguments: list[str] | None) -> tuple[str, list[str]]:
     return names[0] if names else DEFAULT_RECIPE, overrides
 
 
-def refuse_options(of_recipe: Mapping[str, tuple[object, str]]) -> None:
-    """Raises UsageError for an option that is for a student alone and was said, with the key that a run has for it."""
-    for option, (said, key) in of_recipe.items():
-        if said:
-            raise UsageError(f"{option} goes with --student.", hint=f"A run's recipe says it: {key}." if key else "")
+KEYS = {
+    "problems": "problems.eval.NAME={}",
+    "out": "",
+    "decode": "decode.kind={}",
+    "samples": "decode.samples={}",
+    "max_tokens": "decode.max_tokens={}",
+    "limit": "evaluate.limit={}",
+    "seed": "seed={}",
+    "rounded": "evaluate.match=rounded",
+    "engine": "evaluate.engine={}",
+    "as_json": "",
+}
+"""What `evaluate` takes for a student alone, and the key by which a run's recipe says it, if any."""
+
+
+def refuse_options(context: typer.Context) -> None:
+    """Raises UsageError for an option of KEYS that was said, whatever its value."""
+    spelled = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    for name, key in KEYS.items():
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            hint = f"A run's recipe says it: {key.format(context.params[name])}." if key else ""
+            raise UsageError(f"{spelled[name]} goes with --student.", hint=hint)
 
 
 def refuse_recipe(arguments: Sequence[str] | None, run_dir: str, round_: int) -> None:

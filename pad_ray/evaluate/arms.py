@@ -29,7 +29,8 @@ ROUND_0 = "round 0"
 """What the student that all arms start from is called."""
 
 FEW = 6
-"""Changed questions that a bootstrap over means of seeds needs to be believed; to a sign test, fewer are nothing."""
+"""Fewer changed questions (or right or wrong answers) than that make a bootstrap over means of seeds too narrow: a sign
+test sees nothing in five."""
 
 _COUNTS = ("steps", "tokens", "tokens_seen", "examples", "pairs", "dropped_too_long")
 Question = tuple[str, str, str]
@@ -108,7 +109,7 @@ def accuracies(rights: Sequence[Rights]) -> list[dict[str, Any]]:
     """Over all suites, then by suite: n, correct (a mean over the seeds), accuracy and its interval."""
     rows: list[dict[str, Any]] = []
     for suite, questions in _by_suite(rights):
-        shares = [_share(rights, one) for one in questions]
+        shares = [share(rights, one) for one in questions]
         n, right = len(shares), sum(shares)
         if _agree(rights, questions):
             low, high = wilson(sum(rights[0][one] for one in questions), n)
@@ -127,10 +128,10 @@ def compared(before: Sequence[Rights], after: Sequence[Rights]) -> list[dict[str
     for suite, questions in _by_suite([*before, *after]):
         single = paired({one: before[0][one] for one in questions}, {one: after[0][one] for one in questions})
         row: dict[str, Any] = {"suite": suite, **asdict(single), "verdict": single.verdict}
-        changes = [_share(after, one) - _share(before, one) for one in questions]
+        changes = [share(after, one) - share(before, one) for one in questions]
         if len(before) > 1 or len(after) > 1:
-            row["before"] = sum(_share(before, one) for one in questions) / len(questions)
-            row["after"] = sum(_share(after, one) for one in questions) / len(questions)
+            row["before"] = sum(share(before, one) for one in questions) / len(questions)
+            row["after"] = sum(share(after, one) for one in questions) / len(questions)
             if not (_agree(before, questions) and _agree(after, questions)):
                 row["ci95"] = _around(before, after, questions, changes)
             row["difference"] = sum(changes) / len(changes)
@@ -147,7 +148,7 @@ def _around(
     before: Sequence[Rights], after: Sequence[Rights], questions: Sequence[Question], changes: Sequence[float]
 ) -> tuple[float, float]:
     """The interval of a difference of means over seeds."""
-    ones, others = ([_share(rights, one) for one in questions] for rights in (before, after))
+    ones, others = ([share(rights, one) for one in questions] for rights in (before, after))
     if not vary(changes):
         n = len(questions)
         return difference_around(sum(ones) / n, sum(others) / n, n)
@@ -168,7 +169,8 @@ def _by_suite(rights: Sequence[Rights]) -> list[tuple[str, list[Question]]]:
     return [(POOLED, shared), *found] if len(named) > 1 else found
 
 
-def _share(rights: Sequence[Rights], question: Question) -> float:
+def share(rights: Sequence[Rights], question: Question) -> float:
+    """In how many of the runs a question was answered rightly, as a share."""
     return sum(one[question] for one in rights) / len(rights)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pad_ray.errors import UsageError
-from pad_ray.evaluate.arms import POOLED, Question, Rights, accuracies, answers_of, compared
+from pad_ray.evaluate.arms import POOLED, Rights, accuracies, answers_of, compared, share
 from pad_ray.evaluate.compare import Answered, Difference, answered, check_matches, rights_of
 from pad_ray.evaluate.cost import Cost, cost_of, parameters, rates
 from pad_ray.evaluate.folder import TRAINED, UNTRAINED, best_baseline, measurements, read_recipe, rounds
@@ -180,13 +180,9 @@ def _compared(before: Sequence[Rights], after: Sequence[Rights]) -> list[dict[st
     shared = [one for one in before[0] if all(one in other for other in every)]
     for row in rows:
         questions = [one for one in shared if row["suite"] in (POOLED, one[0])]
-        changes = [_mean(after, one) - _mean(before, one) for one in questions]
+        changes = [share(after, one) - share(before, one) for one in questions]
         row["bootstrap95"] = list(bootstrap(changes)) if vary(changes) else None
     return rows
-
-
-def _mean(rights: Sequence[Rights], question: Question) -> float:
-    return sum(one[question] for one in rights) / len(rights)
 
 
 def _contestant(name: str, paths: Sequence[str]) -> Contestant:

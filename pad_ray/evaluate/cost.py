@@ -43,8 +43,8 @@ def cost_of(storage: Storage, round_: int | None) -> Cost:
     tokens, note = _tokens(storage, trained)
     counts = [one.counts for one in stages]
     recipe = read_recipe(storage)
-    worked = (recipe.get("teacher") or {}).get("kind") == "worked"
-    return Cost(tokens, note, *_dollars(total_spend(counts), _teacher(recipe), worked=worked))
+    kind = (recipe.get("teacher") or {}).get("kind", "recorded")
+    return Cost(tokens, note, *_dollars(total_spend(counts), _teacher(recipe), kind))
 
 
 def _tokens(storage: Storage, rounds: Sequence[int]) -> tuple[int | None, str]:
@@ -67,17 +67,15 @@ def _teacher(recipe: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [{"price": teacher.get("price")} | one for one in teacher.get("mixture") or [{}]]
 
 
-def _dollars(
-    spend: Mapping[str, Any], teachers: Sequence[Mapping[str, Any]], *, worked: bool
-) -> tuple[float | None, str]:
+def _dollars(spend: Mapping[str, Any], teachers: Sequence[Mapping[str, Any]], kind: str) -> tuple[float | None, str]:
     notes: list[str] = []
     if spend["unsettled"]:
         notes.append(f"up to ${spend['unsettled']:.4f} more may have been billed for calls that were cut")
-    if spend["cached"] and not worked:
+    if spend["cached"] and kind not in ("recorded", "worked"):  # of which no reply costs anything
         notes.append(f"{spend['cached']:,} replies came from a cache and were paid for elsewhere, if at all")
     if any(not isinstance(one.get("price"), Mapping) for one in teachers):
         return None, "; ".join(["the recipe knows no price of the teacher", *notes])
-    if worked:
+    if kind == "worked":
         return 0.0, "; ".join(["written from the problems' own solutions, nobody was asked", *notes])
     if not spend["usd"]:
         return 0.0, "; ".join(

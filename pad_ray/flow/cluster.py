@@ -13,7 +13,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -147,7 +147,7 @@ def _join() -> None:
     try:
         _knock(address)
         _init()
-    except OSError as error:
+    except ConnectionError as error:
         raise PadRayError(
             f"cannot join the Ray cluster at RAY_ADDRESS={address} ({' '.join(str(error).split())[:200]}).",
             hint="Check that it runs, that its token is in RAY_AUTH_TOKEN or in ~/.ray/auth_token, and that"
@@ -156,11 +156,15 @@ def _join() -> None:
 
 
 def _knock(address: str) -> None:
-    """Raises OSError if nobody listens there, for which Ray itself would wait for minutes. Names like `auto` pass."""
+    """Raises ConnectionError if nobody listens there, for which Ray would wait for minutes. Names like `auto` pass."""
     where = urlsplit(address if "://" in address else f"//{address}")
-    with suppress(ValueError):  # no port at all: Ray says what an address looks like
+    try:
         if where.hostname and where.port:
             socket.create_connection((where.hostname, where.port), timeout=KNOCK_S).close()
+    except OSError as error:  # of the name's look-up too, and of one that never answers
+        raise ConnectionError(str(error)) from None
+    except ValueError:
+        pass  # no port at all: Ray says what an address looks like
 
 
 def _sweep(base: Path) -> None:

@@ -110,6 +110,11 @@ def names() -> tuple[str, ...]:
     return tuple((resources.files("pad_ray.problems") / "names.txt").read_text(encoding="utf-8").split())
 
 
+@cache
+def _taken() -> frozenset[str]:
+    return frozenset(names())
+
+
 def _drawn(task: str, uri: str, options: dict[str, str]) -> Iterator[tuple[str, str, list[str], Random]]:
     """Place, id, names and source of chance of every item."""
     size, seed, people = (
@@ -141,7 +146,7 @@ def _invented(generator: Random, count: int) -> list[str]:
         else:
             syllables = range(generator.randint(1, 3))
             name = "".join(generator.choice(part) for _ in syllables for part in (_ONSETS, _VOWELS, _CODAS))
-        if len(name) > 1 and name.capitalize() not in names():
+        if len(name) > 1 and name.capitalize() not in _taken():
             found[name.capitalize()] = None
     return list(found)
 

@@ -116,6 +116,11 @@ def test_help_lists_every_command_and_debug_each_with_a_whole_sentence() -> None
             ["evaluate", "quick", "--limit", "9"],
             "--limit goes with --student. A run's recipe says it: evaluate.limit=9.",
         ),
+        (
+            ["evaluate", "quick", "--samples", "8"],
+            "--samples goes with --student. A run's recipe says it: decode.samples=8",
+        ),
+        (["evaluate", "quick", "--json"], "--json goes with --student."),
         (["evaluate", "--student", "x", "decode.kind=vote"], "decode.kind=vote goes with a run, not with --student."),
         (["evaluate", "--student", "x", "--run-dir", "y"], "--run-dir goes with a run, not with --student."),
         (["evaluate", "quick", "--rounded"], "--rounded goes with --student. A run's recipe says it"),
