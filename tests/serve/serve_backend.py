@@ -39,6 +39,8 @@ class Echo:
         self.asked: list[str] = []
         self.visits: list[Visit] = []
         self.watched = 0
+        # Kept: what waits for something that nobody refers to is garbage, and ends whenever that is collected.
+        self.never = asyncio.Event()
 
     async def solve(self, student: str, asks: Sequence[Ask]) -> list[Replied]:
         if asks[0].question == "full":
@@ -62,7 +64,7 @@ class Echo:
             if ask.question == "busy later":
                 raise Unavailable("The sandbox failed.")
             if ask.question == "for ever":
-                await asyncio.Event().wait()
+                await self.never.wait()
             yield Event(
                 "program",
                 {"number": 0, "program": "p", "outcome": "ok", "value": "7", "tokens": 9, "prompt_tokens": 21},
