@@ -39,8 +39,6 @@ class Echo:
         self.asked: list[str] = []
         self.visits: list[Visit] = []
         self.watched = 0
-        # Kept: what waits for something that nobody refers to is garbage, and ends whenever that is collected.
-        self.never = asyncio.Event()
 
     async def solve(self, student: str, asks: Sequence[Ask]) -> list[Replied]:
         if asks[0].question == "full":
@@ -64,7 +62,7 @@ class Echo:
             if ask.question == "busy later":
                 raise Unavailable("The sandbox failed.")
             if ask.question == "for ever":
-                await self.never.wait()
+                await asyncio.Event().wait()
             yield Event(
                 "program",
                 {"number": 0, "program": "p", "outcome": "ok", "value": "7", "tokens": 9, "prompt_tokens": 21},

@@ -53,7 +53,8 @@ def test_a_client_that_leaves_ends_the_work() -> None:
     backend = Echo()
     with listening(backend) as url:
         with httpx.stream("POST", f"{url}/v1/solve", json={"question": "for ever", "stream": True}) as reply:
-            assert next(reply.iter_lines()) == "event: accepted"
+            lines = reply.iter_lines()  # kept: its end, whenever it is collected, would be that of the connection
+            assert next(lines) == "event: accepted"
             assert backend.watched == 1
         wait_until(lambda: backend.watched == 0)
         wait_until(lambda: [visit.status for visit in backend.visits] == [499])
@@ -62,7 +63,8 @@ def test_a_client_that_leaves_ends_the_work() -> None:
 def test_streams_do_not_wait_for_each_other() -> None:
     body = {"question": "for ever", "stream": True}
     with listening(Echo()) as url, httpx.stream("POST", f"{url}/v1/solve", json=body) as held:
-        assert next(held.iter_lines()) == "event: accepted"
+        lines = held.iter_lines()
+        assert next(lines) == "event: accepted"
         assert httpx.post(f"{url}/v1/solve", json={"question": "q", "stream": True}).status_code == 200
 
 
