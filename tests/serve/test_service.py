@@ -250,12 +250,7 @@ def test_four_times_what_it_bears_is_answered_or_told_when_to_come_back(service:
 
 
 def test_it_listens_on_loopback_only(service: Service) -> None:
-    inodes = {
-        link.readlink().name.removeprefix("socket:[").rstrip("]")
-        for pid in service.processes()
-        for link in _descriptors(pid)
-        if str(link.readlink()).startswith("socket:")
-    }
+    inodes = {socket for pid in service.processes() for socket in _sockets(pid)}
     listening = []
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
@@ -266,11 +261,14 @@ def test_it_listens_on_loopback_only(service: Service) -> None:
     assert listening and set(listening) <= loopback
 
 
-def _descriptors(pid: int) -> list[Path]:
-    try:
-        return [link for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()]
-    except OSError:
-        return []
+def _sockets(pid: int) -> set[str]:
+    """The inodes of the sockets that a process holds; it, or any of them, may go while they are read."""
+    found: set[str] = set()
+    with suppress(OSError):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                found |= set(re.findall(r"^socket:\[(\d+)\]$", os.readlink(link)))
+    return found
 
 
 def test_ctrl_c_finishes_what_is_under_way_and_ends_everything_it_started(service: Service) -> None:
