@@ -42,7 +42,7 @@ _FINAL = re.compile(r"####(?P<answer>[^\n]*)")
 # The other ways in which authors say that this is their answer: within a sentence, in a box, in a line of its own.
 _SENTENCE = re.compile(r"\b(?:the|final) answer(?: is|:|=)+", re.IGNORECASE)
 _NEW_SENTENCE = re.compile(r"\.\s+(?=[A-Z])")
-_BOX = re.compile(r"\\boxed\{([^{}]*)\}")
+_BOX = re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]{0,100}\}){0,200})\}")
 _LINE = re.compile(r"^[ \t]*[*_]*(?:(?:final )?answer|A)[*_]*[ \t]*:([^\n]*)", re.IGNORECASE | re.MULTILINE)
 _NEXT = re.compile(rf"^{STOP}.*", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(
@@ -51,20 +51,32 @@ _NUMBER = re.compile(
     r"|(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:\s?/\s?\d+)?)(?:\s?%)?"
 )
 _PLACES = re.compile(r"\.(\d*)")
-_CHOICE = re.compile(r"\([A-Za-z]\)(?=\s|\Z)")
-_MORE = re.compile(
-    r"\s*(?:or|to|and|[-–−x×*·^,])\s*[$€£]?\d|\s\d{3}(?!\d)|[:/.]\d|\s*[\^½¼¾⅐-⅞]"
-    r"|\s?(?:hundred|thousand|million|billion|trillion)|k\b",
+_CHOICE = re.compile(r"\([A-Za-z]\)(?=\s|\Z)|(?:yes|no|true|false)(?=\s*(?:[,;:!]|\Z)|\.(?!\s*\d))", re.IGNORECASE)
+"""What is an answer whatever stands behind it: `(B) in May`, `Yes, it is`; but `No. 5` is a number's name."""
+_LEAD = re.compile(
+    r"\A(?:(?:the|final|answer|total|there|is|are|be|equals|so|thus|hence|therefore)\b[\s:,]*)+(?=[-+−–$€£]?\.?\d)",
     re.IGNORECASE,
 )
-"""Behind a number: a range, a time, a date, a power, more digits, a million. The number alone is not what is meant."""
-_DISPLAY = re.compile(r"\\[()\[\]]")
-"""The brackets of a formula in LaTeX."""
+_UNITS = (
+    "hours?|hrs?|minutes?|mins?|seconds?|days?|weeks?|months?|years?|feet|foot|ft|yards?|miles?|pounds?|lbs?|dollars?"
+)
+_MORE = re.compile(
+    r"\s*(?:or|to|and|[-–−x×*·^,])\s*[$€£]?\d|\s\d{3}(?!\d)|[:/.]\d|\s*[\^½¼¾⅐-⅞]"
+    r"|\s?(?:hundred|thousand|million|billion|trillion)|k\b"
+    rf"|\s?(?:{_UNITS}),?(?:\sand)?\s\d+\s?[a-z]",
+    re.IGNORECASE,
+)
+"""Behind a number: a range, a time, a date, a power, more digits, a million, 30 minutes beside 2 hours. The number alone
+is not what is meant."""
+_DISPLAY = re.compile(r"\\[()\[\]]|\\(?=[$%])")
+"""In LaTeX, the brackets of a formula, and what keeps a money or percent sign one."""
+_FRACTION = re.compile(r"(?P<whole>\d\s*|)\\[dt]?frac\{(?P<top>\d{1,50})\}\{(?P<bottom>\d{1,50})\}")
+_SPACES = re.compile(r"[ \t]+")
 _TERM = r"[($]*\d[\d,.]*%?\)*"
 _SIGN = "+*/x×÷−–·-"
 _SUM = re.compile(
     # No sum begins within another one, nor at the fraction of 1 1/2 or of `1 and 1/2`.
-    rf"(?<![\w.,:%$()^{_SIGN}])(?<![(^{_SIGN}] )(?<!\d )(?<!\d and )(?P<sum>{_TERM}(?:\s*[{_SIGN}]\s*{_TERM})+)\s*="
+    rf"(?<![\w.,:%$()^{_SIGN}])(?<![(^{_SIGN}]\s)(?<!\d )(?<!\d and )(?P<sum>{_TERM}(?:\s?[{_SIGN}]\s?{_TERM})+)\s?="
     # And what another sign follows is no result yet: 9 * 2 + 1 = 18 + 1 = 19. Nor is half of 18 000, or 9 in 9B.
     rf"\s*(?P<said>(?>-?\$?-?\d+(?:,\d{{3}})*(?:\.\d+)?))(?![\w:]|\s\d{{3}}(?!\d)|\s*[(%{_SIGN}])"
 )
@@ -181,7 +193,8 @@ def calculations(text: str) -> list[tuple[str, str]]:
     marks: list[str] = MARK.findall(text)
     if marks:
         return [(calculation, said) for calculation, _, said in (mark.rpartition("=") for mark in marks)]
-    return [(found["sum"], found["said"]) for found in _SUM.finditer(text) if not _UNCLEAR.search(found["sum"])]
+    sums = _SUM.finditer(_SPACES.sub(" ", text))
+    return [(found["sum"], found["said"]) for found in sums if not _UNCLEAR.search(found["sum"])]
 
 
 def holds(calculation: str, said: str) -> bool | None:
@@ -211,7 +224,8 @@ def _last(text: str) -> re.Match[str] | None:
 
 def _alone(said: str) -> str:
     """The answer itself, of what stands behind the sign for it: a number loses the words around it."""
-    said = _DISPLAY.sub("", _BOX.sub(r"\1", without_marks(said))).strip().strip("*`_").rstrip(".").strip()
+    said = _DISPLAY.sub("", _FRACTION.sub(_spelled, _BOX.sub(r"\1", without_marks(said))))
+    said = _LEAD.sub("", said.strip().strip("*`_").rstrip(".").strip())
     if choice := _CHOICE.match(said):
         return choice[0]
     if "=" in said:
@@ -225,6 +239,10 @@ def _alone(said: str) -> str:
         if found and not _MORE.match(said, found.end()):
             return found[0].strip()
     return "" if isinstance(value, canonical.Unreadable) else said
+
+
+def _spelled(fraction: re.Match[str]) -> str:
+    return f"{fraction['whole'].strip()} {fraction['top']}/{fraction['bottom']}".lstrip()
 
 
 def _words(final: re.Match[str]) -> str:

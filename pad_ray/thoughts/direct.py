@@ -18,6 +18,8 @@ _NUMBER = re.compile(
     r"(?<![\w.])[-+]?[$€£¥₹]?[-+]?(?:\d+\s+\d+\s*/\s*\d+"
     r"|(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?(?:\s*/\s*\d+)?)\s?%?"
 )
+_TRUTH = re.compile(r"(?:yes|no|true|false)\b", re.IGNORECASE)
+_CHOICE = re.compile(r"\([A-Za-z]\)")
 _LEAD = re.compile(r"(?:the\s+)?(?:final\s+)?answer\s*(?:is\b|[:=])\s*", re.IGNORECASE)
 
 
@@ -34,11 +36,14 @@ def plain_prompt(question: str) -> str:
 def read_answer(reply: str, gold: str) -> str:
     """The answer a reply gives, or empty: its last number where the gold answer is a number, else its first line.
 
+    Where the gold answer is a yes or no, or a lettered choice, the line is one if it begins with one.
     Of the gold answer nothing is used but its kind.
     """
     reply = reply.replace("−", "-").strip()
     if isinstance(canonical.parse(gold), canonical.Number):
         numbers = _NUMBER.findall(reply)
         return numbers[-1].strip() if numbers else ""
-    first = reply.partition("\n")[0]
-    return _LEAD.sub("", first, count=1).strip()
+    first = _LEAD.sub("", reply.partition("\n")[0], count=1).strip()
+    kind = _TRUTH if isinstance(canonical.parse(gold), canonical.Truth) else _CHOICE
+    begun = kind.match(first) if kind.match(gold.strip()) else None
+    return begun[0] if begun else first

@@ -40,8 +40,9 @@ UNSOLVED = ("no solution found", "several solutions", "not determined")
 """What the solver says where there is not exactly one value."""
 
 _FENCE = re.compile(r"```[ \t]*\w*[ \t]*\r?\n(.*?)(?:\r?\n[ \t]*```|\Z)", re.DOTALL)
-_COMMENT = re.compile(r"(?:^|(?<=\s))(?:#|%(?=\s*\S)|(?<!\d\s)%).*")
-"""As in Python or TeX; a percent sign behind a number, which ends its line, is one."""
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*|\A\s*%.*")
+"""As in Python; as in TeX at the beginning of a line only, for within it a percent sign may be one, or mean modulo."""
+_BULLET = "- "
 _NEAR = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)(?![eE][-+]?\d)(?=[A-Za-z_(])")
 """A number right before a name or a bracket: 2x is 2 * x, and 2e5 stays a number."""
 _NAME_LENGTH = 64
@@ -85,6 +86,8 @@ def parse(reply: str, finish_reason: str = "stop") -> Parsed:
     lines = [_COMMENT.sub("", line).strip() for line in (blocks[-1] if blocks else reply).splitlines()]
     first = next((place for place, line in enumerate(lines) if "=" in line), len(lines))
     lines = [line for line in lines[first:] if line]
+    if len(lines) > 1 and all(line.startswith(_BULLET) for line in lines):
+        lines = [line.removeprefix(_BULLET).strip() for line in lines]  # a list, not signs
     asking = next((place for place, line in enumerate(lines) if _asks(line)), None)
     text = "".join(f"{line}\n" for line in (lines if asking is None else lines[: asking + 1]))
     whole = asking is not None and (asking + 1 < len(lines) or reply.endswith(("\n", "```")))

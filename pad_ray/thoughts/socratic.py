@@ -33,7 +33,8 @@ repair_prompt: RepairForm | None = None
 VALUE = "##"
 """What stands before the value of an answer."""
 
-_ASKED = re.compile(r"^[ \t]*(?:Q[ \t]*)?(\d+)[ \t]*[).:][ \t]*(\S[^\n]*)$", re.MULTILINE)
+_ASKED = re.compile(r"^[ \t]*(?:Q[ \t]*)?(\d+)[ \t]*(?:\)|[.:](?!\d))[ \t]*(\S[^\n]*)$", re.MULTILINE)
+"""A numbered line; 2.5 and 2:30 at the beginning of an answer number nothing."""
 _VALUES = re.compile(r"#{2,}")
 _LABEL = re.compile(r"\AA[ \t]*\d+[ \t]*:")
 _NEXT = re.compile(rf"^{STOP}.*", re.MULTILINE | re.DOTALL)
@@ -147,8 +148,11 @@ def lessons(question: str, text: str) -> list[Lesson]:
 
 
 def render(steps: Sequence[Step]) -> str:
-    """A dialogue of these sub-questions and answers, `prose ## value`."""
-    return "".join(f"{number}) {one.question}\n{one.answer}\n" for number, one in enumerate(steps, 1))
+    """A dialogue of these sub-questions and answers, `prose ## value`.
+
+    An answer that would pass for a sub-question (`2. ## 2`) gets a label before it, which `pairs` takes off again.
+    """
+    return "".join(f"{number}) {one.question}\n{_told(number, one.answer)}\n" for number, one in enumerate(steps, 1))
 
 
 def pairs(text: str) -> list[Step]:
@@ -165,6 +169,10 @@ def value(step: Step) -> str:
     """The value of an answer, or empty."""
     _, sign, said = step.answer.rpartition(VALUE)
     return chain.answer(f"{chain.FINAL} {said}") if sign else ""
+
+
+def _told(number: int, answer: str) -> str:
+    return f"A{number}: {answer}" if _ASKED.match(answer) else answer
 
 
 def _numbered(text: str) -> list[re.Match[str]]:

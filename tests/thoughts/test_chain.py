@@ -50,6 +50,12 @@ def answered(reply: str, gold: str) -> Outcome:
         f"{STEPS}Answer: 11 eggs",
         f"{STEPS}The answer is 11.",
         f"{STEPS}The final answer is: \\boxed{{11}}.",
+        f"{STEPS}The answer is: \\$11.",
+        f"{STEPS}It is \\boxed{{\\$11}}",
+        f"{STEPS}It is \\boxed{{\\frac{{22}}{{2}}}}",
+        f"{STEPS}#### The answer is 11",
+        f"{STEPS}#### Total: 11 eggs",
+        f"{STEPS}The answer is therefore 11.",
         "A: Of 12 eggs one breaks, so 11 are left. The answer is 11. Done.",
     ],
 )
@@ -75,6 +81,9 @@ def test_an_answer_is_read_in_the_ways_in_which_authors_give_one(reply: str) -> 
             "#### 11 1/2 hours",
             "#### 11½ hours",
             "#### 11^6",
+            "#### 11 hours 30 minutes",
+            "#### 11 feet and 6 inches",
+            "#### therefore 11 or 12",
             "#### 11e3 units",
         ),
         *("#### 11 million", "#### 11 x 10^6 people", "#### −11 degrees", "#### 11,000.5 dollars", "#### 11k eggs"),
@@ -92,6 +101,9 @@ def test_no_number_is_picked_out_of_something_else(reply: str) -> None:
             (".5 miles", "0.5"),
             ("7 dozen eggs in 4 weeks", "7"),
             ("20 % of them", "20%"),
+            ("20\\% of them", "20%"),
+            ("2\\frac{1}{2} hours", "2.5"),
+            ("7 days in 2 weeks", "7"),
             ("240 5 dollar bills", "240"),
         ),
     ],
@@ -109,6 +121,8 @@ def test_words_and_choices_are_answers_too() -> None:
     assert answered("Two flips cancel out.\n#### Yes.", "yes") is Outcome.CORRECT
     assert answered("a, j, o.\n#### yajo", "yajo") is Outcome.CORRECT
     assert answered("It is red.\nThe answer is (B).", "(B)") is Outcome.CORRECT
+    assert answered("Two flips cancel out.\n#### Yes, it is heads up.", "yes") is Outcome.CORRECT
+    assert answered("It is called so.\n#### No. 5", "no") is not Outcome.CORRECT
 
 
 def test_a_reply_cut_at_its_limit_counts_only_with_its_answer_line_whole() -> None:
@@ -201,3 +215,9 @@ def test_without_marks_the_sums_in_the_prose_are_done_again() -> None:
 )
 def test_prose_that_may_mean_something_else_is_not_called_wrong(prose: str) -> None:
     assert chain.checked(prose) == chain.Checked(0, ())
+
+
+def test_long_sums_without_a_result_are_passed_over_in_time_that_grows_with_them() -> None:
+    for spaces in ("  ", "\n", " \n "):
+        assert chain.checked(f"1{spaces}+{spaces}" * 50_000 + "x") == chain.Checked(0, ())
+    assert chain.checked("1  +  2  =  4") == chain.Checked(1, ("1 + 2=4",))

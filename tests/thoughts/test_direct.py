@@ -49,6 +49,21 @@ def test_where_words_are_asked_for_the_first_line_is_the_answer(reply: str, answ
     assert read_answer(reply, "Tuesday") == answer
 
 
+@pytest.mark.parametrize(
+    ("reply", "gold", "answer"),
+    [
+        ("Yes, the coin is still heads up.", "no", "Yes"),
+        ("The answer is no. It was flipped once.", "yes", "no"),
+        ("(B) 05/01/2021", "(A)", "(B)"),
+        ("Nobody knows.", "no", "Nobody knows."),
+        ("I think (B)", "(B)", "I think (B)"),
+        ("No, it is Tuesday", "Tuesday", "No, it is Tuesday"),
+    ],
+)
+def test_a_yes_or_a_choice_needs_no_line_of_its_own(reply: str, gold: str, answer: str) -> None:
+    assert read_answer(reply, gold) == answer
+
+
 @given(st.integers(-(10**9), 10**9), st.integers(-(10**9), 10**9))
 def test_a_number_is_read_as_it_was_written(number: int, gold: int) -> None:
     for written in (str(number), f"{number:,}", f"{number}.0", f"It is 5, or rather {number}."):

@@ -102,7 +102,7 @@ def test_of_the_authors_text_only_arithmetic_reaches_the_sandbox() -> None:
 
 
 def test_comments_and_spaces_make_no_difference_to_what_is_taught() -> None:
-    assert equation.mark("x=3 % three\n\nans=x") == equation.mark("x = 3\nans = x\n") == "x = 3\nans = x\n"
+    assert equation.mark("% three\nx=3 # or so\n\nans=x") == equation.mark("x = 3\nans = x\n") == "x = 3\nans = x\n"
     assert equation.mark("x = 3\nans = x") != equation.mark("x = 4\nans = x")
     assert equation.target("x = 3\n").reason == "no_final_answer"
     assert equation.target("x = = 3\n").reason == "unparseable"
@@ -111,6 +111,16 @@ def test_comments_and_spaces_make_no_difference_to_what_is_taught() -> None:
 def test_a_percent_sign_behind_a_number_is_no_comment() -> None:
     spellings = ("x = 20%\nans = 5 * x", "x = 20 %\nans = 5 * x", "x = 20 % \nans = 5 * x\n")
     assert {equation.target(one).text for one in spellings} == {"x = 20 / 100\nans = 5 * x\n"}
+
+
+@pytest.mark.parametrize("right", ["5 % 3", "20 % of 50", "a % b", "20 % discount"])
+def test_a_percent_sign_within_a_line_never_hides_what_follows(right: str) -> None:
+    assert equation.parse(f"a = 7\nb = 2\nx = {right}\nans = x\n").outcome is Outcome.SYNTAX_ERROR
+
+
+def test_a_list_of_equations_is_no_list_of_signs() -> None:
+    assert equation.parse("- x = 5\n- ans = x\n").program == "x = 5\nans = x\n"
+    assert equation.parse("- x = 5\nans = x\n").program == "- x = 5\nans = x\n"
 
 
 def test_an_x_within_a_name_does_not_multiply() -> None:

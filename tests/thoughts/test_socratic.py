@@ -108,7 +108,20 @@ def test_whatever_is_written_is_read(text: str) -> None:
         socratic.target(text), socratic.mark(text), socratic.unfit(text)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["How many?", "And then?"]), st.integers(0, 10**6)), min_size=1, max_size=6))
-def test_a_dialogue_gives_back_the_pairs_it_is_made_of(made: list[tuple[str, int]]) -> None:
-    steps = [Step(asked, f"It is {number}. ## {number}") for asked, number in made]
+asked_and_answered = st.tuples(
+    st.sampled_from(["How many?", "And then?"]),
+    st.sampled_from(["It is ", "", "2.5 * 2 = ", "2: ", "2) ", "2. "]),
+    st.integers(0, 10**6),
+)
+
+
+@given(st.lists(asked_and_answered, min_size=1, max_size=6))
+def test_a_dialogue_gives_back_the_pairs_it_is_made_of(made: list[tuple[str, str, int]]) -> None:
+    steps = [Step(asked, f"{begin}{number}. ## {number}") for asked, begin, number in made]
     assert socratic.pairs(socratic.render(steps)) == steps
+
+
+def test_an_answer_that_begins_with_a_decimal_or_a_time_is_no_sub_question() -> None:
+    for answer in ("2.5 * 4 = 10 ## 10", "2:30 is 150 minutes ## 150"):
+        text = f"1) How much do the pens take?\n{answer}\n2) And twice that?\nMore. ## 5\n"
+        assert [one.answer for one in socratic.pairs(text)] == [answer, "More. ## 5"]
