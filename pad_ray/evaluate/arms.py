@@ -108,7 +108,7 @@ def impossible(study: Study, storage: Storage, arm: str, seed: int) -> str:
 def accuracies(rights: Sequence[Rights]) -> list[dict[str, Any]]:
     """Over all suites, then by suite: n, correct (a mean over the seeds), accuracy and its interval."""
     rows: list[dict[str, Any]] = []
-    for suite, questions in _by_suite(rights):
+    for suite, questions in by_suite(rights):
         shares = [share(rights, one) for one in questions]
         n, right = len(shares), sum(shares)
         if _agree(rights, questions):
@@ -125,7 +125,7 @@ def accuracies(rights: Sequence[Rights]) -> list[dict[str, Any]]:
 def compared(before: Sequence[Rights], after: Sequence[Rights]) -> list[dict[str, Any]]:
     """Over all suites, then by suite: the difference of two students, each with its answers by seed."""
     rows: list[dict[str, Any]] = []
-    for suite, questions in _by_suite([*before, *after]):
+    for suite, questions in by_suite([*before, *after]):
         single = paired({one: before[0][one] for one in questions}, {one: after[0][one] for one in questions})
         row: dict[str, Any] = {"suite": suite, **asdict(single), "verdict": single.verdict}
         changes = [share(after, one) - share(before, one) for one in questions]
@@ -161,12 +161,16 @@ def _hull(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, 
     return min(one[0], other[0]), max(one[1], other[1])
 
 
-def _by_suite(rights: Sequence[Rights]) -> list[tuple[str, list[Question]]]:
-    """The questions that all have answered, by suite; where there are several suites, all of them first."""
+def by_suite(rights: Sequence[Rights]) -> list[tuple[str, list[Question]]]:
+    """The questions that all have answered, by suite; where there are several suites, all of them first.
+
+    A question that several suites hold is one question among all of them.
+    """
     shared = [one for one in rights[0] if all(one in other for other in rights)]
     named = list(dict.fromkeys(one[0] for one in shared))
     found = [(suite, [one for one in shared if one[0] == suite]) for suite in named]
-    return [(POOLED, shared), *found] if len(named) > 1 else found
+    pooled = list({one[1:]: one for one in reversed(shared)}.values())[::-1]
+    return [(POOLED, pooled), *found] if len(named) > 1 else found
 
 
 def share(rights: Sequence[Rights], question: Question) -> float:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pad_ray.errors import UsageError
-from pad_ray.evaluate.arms import POOLED, Rights, accuracies, answers_of, compared, share
+from pad_ray.evaluate.arms import POOLED, Rights, accuracies, answers_of, by_suite, compared, share
 from pad_ray.evaluate.compare import Answered, Difference, answered, check_matches, rights_of
 from pad_ray.evaluate.cost import Cost, cost_of, parameters, rates
 from pad_ray.evaluate.folder import TRAINED, UNTRAINED, best_baseline, measurements, read_recipe, rounds
@@ -49,7 +50,9 @@ class Contestant:
 
 def grouped(path: str) -> tuple[str, list[str]]:
     """`NAME=RUN1,RUN2` as a name and its runs; a plain path has no name."""
-    match = None if Path(path).exists() else _GROUP.fullmatch(path)
+    match = _GROUP.fullmatch(path)
+    with suppress(OSError):  # many runs make a name that is too long for a file
+        match = None if Path(path).exists() else match
     return (match[1].strip(), [one for one in match[2].split(",") if one]) if match else ("", [path])
 
 
@@ -176,10 +179,7 @@ def _answers(measured: Sequence[Answered]) -> dict[str, Any]:
 def _compared(before: Sequence[Rights], after: Sequence[Rights]) -> list[dict[str, Any]]:
     """The rows of `compared`, with a paired bootstrap over questions beside their interval."""
     rows = compared(before, after)
-    every = [*before, *after]
-    shared = [one for one in before[0] if all(one in other for other in every)]
-    for row in rows:
-        questions = [one for one in shared if row["suite"] in (POOLED, one[0])]
+    for row, (_, questions) in zip(rows, by_suite([*before, *after]), strict=True):
         changes = [share(after, one) - share(before, one) for one in questions]
         row["bootstrap95"] = list(bootstrap(changes)) if vary(changes) else None
     return rows
@@ -265,6 +265,16 @@ def _unfinished(path: str, storage: Storage) -> list[str]:
 
 def _unlike(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Keys besides seed and name in which the runs of one group differ: then they are not the same training again."""
-    keys = sorted({key for one in recipes for key in one if key not in ("seed", "name", "about")})
-    unlike = [key for key in keys if any(one.get(key) != recipes[0].get(key) for one in recipes)]
+    flat = [dict(_flat(one)) for one in recipes]
+    keys = sorted({key for one in flat for key in one} - {"seed", "refine.seed", "name", "about"})
+    unlike = [key for key in keys if any(one.get(key) != flat[0].get(key) for one in flat)]
     return [f"Its runs differ in more than their seed: {', '.join(unlike)}."] if unlike else []
+
+
+def _flat(recipe: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys as they are typed, `train.epochs`, with their values."""
+    for key, value in recipe.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value

@@ -28,7 +28,7 @@ from pad_ray.problems import take_in
 from pad_ray.recipe import REPAIRS, Decode, Match, SandboxSettings
 from pad_ray.records import Problem
 from pad_ray.storage import Storage
-from pad_ray.students import local_student
+from pad_ray.students import local_student, weights_mark
 
 POOLED = "all suites"
 """What the questions of all suites together are called."""
@@ -64,8 +64,8 @@ def decoder(spec: str) -> Decode:
         ) from None
 
 
-def label(decode: Decode) -> str:
-    """A decoder in few words: `vote@8`, `beam 4x4 + 1 verifier + 2 repairs`."""
+def label(decode: Decode, tokens: int) -> str:
+    """A decoder in few words, `beam 4x4 + 1 verifier + 2 repairs`; that an answer has `tokens` at most is not said."""
     kinds = {
         "greedy": "greedy",
         "vote": f"vote@{decode.samples}",
@@ -76,6 +76,8 @@ def label(decode: Decode) -> str:
         parts.append(f"{decode.weight:g} {decode.scorer}")
     if decode.repairs:
         parts.append(f"{decode.repairs} repair{'s' if decode.repairs > 1 else ''}")
+    if decode.max_tokens != tokens:
+        parts.append(f"{decode.max_tokens} tokens")
     if decode.kind != "greedy" and decode.temperature != GREEDY.temperature:
         parts.append(f"temperature {decode.temperature:g}")
     return " + ".join(parts)
@@ -99,8 +101,8 @@ def measure(
     """
     greedy = GREEDY.model_copy(update={"max_tokens": max((one.max_tokens for one in decoders), default=256)})
     named = list(dict.fromkeys([greedy, *decoders]))
-    if len({label(one) for one in named}) < len(named):
-        told = ", ".join(label(one) for one in named)
+    if len({label(one, greedy.max_tokens) for one in named}) < len(named):
+        told = ", ".join(label(one, greedy.max_tokens) for one in named)
         raise UsageError(f"--decoder: two of them are called alike: {told}.", hint="Measure them into two folders.")
     blank = EvaluateJob(
         root=str(Storage(out)),
@@ -113,6 +115,7 @@ def measure(
         match=match,
         limit=limit,
         student_name=student,
+        student_mark=weights_mark(student),
     )
     bench = _Bench(blank, suites, reporter)
     answers = bench.ask(named, "decoders")
@@ -164,7 +167,7 @@ class _Bench:
         }
 
     def _job(self, decode: Decode, suite: str) -> EvaluateJob:
-        folder = re.sub(r"[^\w.@]+", "-", label(decode))
+        folder = re.sub(r"[^\w.@]+", "-", label(decode, self._blank.decode.max_tokens))
         name = self._suites[suite]
         return replace(
             self._blank, decode=decode, problems=_problems(suite), problems_name=name, out=f"{suite}/{folder}"
@@ -192,7 +195,7 @@ def rows(answers: Mapping[Decode, Answers], partners: Mapping[Decode, Decode]) -
             right = sum(_rights(mine).values())
             row: dict[str, Any] = {
                 "suite": suite,
-                "decoder": label(decode),
+                "decoder": label(decode, greedy.max_tokens),
                 "decode": decode.model_dump(mode="json"),
                 "n": len(mine),
                 "correct": right,
@@ -204,7 +207,7 @@ def rows(answers: Mapping[Decode, Answers], partners: Mapping[Decode, Decode]) -
                 if other is not None and other != decode:
                     theirs = _part(answers[other], suite)
                     pair = paired(_rights(theirs), _rights(mine))
-                    compared = {"decoder": label(other), "tokens": _tokens(theirs), **asdict(pair)}
+                    compared = {"decoder": label(other, greedy.max_tokens), "tokens": _tokens(theirs), **asdict(pair)}
                     row[name] = {**compared, "ci95": list(pair.ci95), "verdict": pair.verdict}
             found.append(row)
     return found
@@ -215,7 +218,10 @@ def _problems(suite: str) -> str:
 
 
 def _part(answers: Answers, suite: str) -> Answers:
-    return {key: one for key, one in answers.items() if suite in (POOLED, key[0])}
+    """The answers of one suite, or of all: there a question that several suites hold counts once."""
+    if suite == POOLED:
+        return {key: answers[key] for key in {key[1:]: key for key in answers}.values()}
+    return {key: one for key, one in answers.items() if suite == key[0]}
 
 
 def _rights(answers: Answers) -> dict[tuple[str, str, str], bool]:

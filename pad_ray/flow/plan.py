@@ -142,6 +142,8 @@ def _refine_limit(run: Run) -> int | None:
 def _plan_problems(run: Run) -> dict[str, Any]:
     recipe = run.recipe
     suites = {name: _read(f"problems.eval.{name}", uri, name) for name, uri in recipe.problems.eval.items()}
+    for place in ("problems/eval", "problems/probe", HELD_OUT):  # of a plan under another recipe
+        run.storage.delete(place)
     asked: dict[str, int] = {}
     for name, suite in suites.items():
         rows = _interleaved(suite.problems)[: recipe.evaluate.limit]

@@ -16,7 +16,7 @@ from pad_ray.problems import take_in
 from pad_ray.recipe import REPAIRS, Decode, EngineName, Evaluate, SandboxSettings
 from pad_ray.records import Problem
 from pad_ray.storage import Storage
-from pad_ray.students import local_student
+from pad_ray.students import local_student, weights_mark
 
 
 def decoding(decode: str, samples: int, max_tokens: int = 256) -> Decode:
@@ -77,6 +77,7 @@ def evaluate_student(
         engine=engine,
         limit=limit,
         student_name=student,
+        student_mark=weights_mark(student),
         problems_name=problems,
         dropped=dict(intake.dropped),
     )

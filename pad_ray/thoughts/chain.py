@@ -66,8 +66,8 @@ _MORE = re.compile(
     rf"|\s?(?:{_UNITS}),?(?:\sand)?\s\d+\s?[a-z]",
     re.IGNORECASE,
 )
-"""Behind a number: a range, a time, a date, a power, more digits, a million, 30 minutes beside 2 hours. The number alone
-is not what is meant."""
+"""Behind a number: a range, a time, a date, a power, more digits, a million, 30 minutes beside 2 hours.
+The number alone is not what is meant."""
 _DISPLAY = re.compile(r"\\[()\[\]]|\\(?=[$%])")
 """In LaTeX, the brackets of a formula, and what keeps a money or percent sign one."""
 _FRACTION = re.compile(r"(?P<whole>\d\s*|)\\[dt]?frac\{(?P<top>\d{1,50})\}\{(?P<bottom>\d{1,50})\}")

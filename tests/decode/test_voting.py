@@ -21,6 +21,12 @@ def test_spellings_of_one_value_count_together_under_the_first() -> None:
     assert vote(["8", "7.0", "7", "1/2", "0.5"]) == ("7.0", {"8": 1, "7.0": 2, "1/2": 2})
 
 
+@given(st.permutations(["50%", "50", "0.5", "50"]))
+def test_a_percent_counts_with_the_likelier_of_its_meanings_wherever_it_stands(values: list[str]) -> None:
+    winner, votes = vote(values)
+    assert winner in ("50", "50%") and votes == {winner: 3, "0.5": 1}
+
+
 def test_noise_of_floats_does_not_split_a_value() -> None:
     assert vote(["5", "3.3000000000000003", "3.3"]) == ("3.3000000000000003", {"5": 1, "3.3000000000000003": 2})
     assert vote(["4", "1/3", "0.3333333333333333"])[0] == "1/3"

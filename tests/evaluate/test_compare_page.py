@@ -39,7 +39,7 @@ def write_student(
 ) -> Path:
     """A finished run of one round, with suites of these answers."""
     storage = Storage(root)
-    recipe = {"seed": seed, "thought": facts.get("thought", "program"), "teacher": teacher}
+    recipe = {"seed": seed, "refine": {"seed": seed}, "thought": facts.get("thought", "program"), "teacher": teacher}
     storage.write("recipe.yaml", json.dumps(recipe).encode())
     for suite, right in rights.items():
         storage.write_rows(f"problems/eval/{suite}.parquet", Problem, [Problem(f"{suite}/0", "q", "7")])

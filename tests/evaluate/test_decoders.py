@@ -22,8 +22,8 @@ GREEDY, BEAM, VOTE = Decode(), Decode(kind="beam"), Decode(kind="vote", samples=
 
 def answers(suite: str, right: list[bool], tokens: int) -> Answers:
     return {
-        (suite, f"p{number}", f"question {number}"): GradedAnswer(
-            problem_id=f"p{number}",
+        (suite, f"{suite}/{number}", f"question {number}"): GradedAnswer(
+            problem_id=f"{suite}/{number}",
             question=f"question {number}",
             gold="7",
             answer="7",
@@ -54,10 +54,14 @@ def test_a_decoder_is_named_like_the_recipes_section() -> None:
 
 
 def test_a_label_says_all_that_is_not_usual() -> None:
-    assert label(GREEDY) == "greedy"
-    assert label(decoder("greedy:repairs=2")) == "greedy + 2 repairs"
-    assert label(decoder("vote:samples=8,temperature=1")) == "vote@8 + temperature 1"
-    assert label(decoder("beam:scorer=verifier,weight=0.3,repairs=1")) == "beam 4x4 + 0.3 verifier + 1 repair"
+    for spec, said in [
+        ("greedy", "greedy"),
+        ("greedy:repairs=2", "greedy + 2 repairs"),
+        ("vote:samples=8,temperature=1", "vote@8 + temperature 1"),
+        ("vote:samples=8,max_tokens=128", "vote@8 + 128 tokens"),
+        ("beam:scorer=verifier,weight=0.3,repairs=1", "beam 4x4 + 0.3 verifier + 1 repair"),
+    ]:
+        assert label(decoder(spec), 256) == said
 
 
 def test_the_vote_to_compare_with_has_about_as_many_tokens() -> None:

@@ -205,7 +205,7 @@ def test_a_measurement_tells_which_verifier_was_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_changed_problems_never_get_the_result_of_the_old_ones(tmp_path: Path) -> None:
+def test_changed_problems_or_weights_never_get_the_result_of_the_old_ones(tmp_path: Path) -> None:
     def measure(*rows: dict[str, object]) -> dict[str, object]:
         (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         reporter = Reporter()
@@ -229,6 +229,10 @@ def test_changed_problems_never_get_the_result_of_the_old_ones(tmp_path: Path) -
     with pytest.raises(UsageError, match="problems_hash"):
         measure(first | {"answer": 3})
     assert (out / "problems.parquet").read_bytes() == kept
+    weights = (student / "model.safetensors").read_bytes()
+    (student / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    with pytest.raises(UsageError, match="student_mark"):
+        measure(first)
 
 
 @pytest.mark.usefixtures("ray_session")

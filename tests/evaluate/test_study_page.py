@@ -21,7 +21,7 @@ SUITES = ("one", "two")
 
 
 def answers(right: int, n: int, suite: str = "one") -> dict[tuple[str, str, str], bool]:
-    return {(suite, str(number), "q"): number < right for number in range(n)}
+    return {(suite, f"{suite}/{number}", "q"): number < right for number in range(n)}
 
 
 def write_arm(root: Storage, folder: str, right: int, round_: int) -> None:
@@ -133,6 +133,15 @@ def test_suites_are_also_taken_together() -> None:
         (POOLED, 60, 15),
         ("one", 40, 10),
         ("two", 20, 5),
+    ]
+
+
+def test_a_question_in_two_suites_is_one_of_all() -> None:
+    again = {("two", *question[1:]): right for question, right in answers(10, 40).items()}
+    assert [(row["suite"], row["n"]) for row in accuracies([answers(10, 40) | again])] == [
+        (POOLED, 40),
+        ("one", 40),
+        ("two", 40),
     ]
 
 

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from pad_ray.errors import StudentError
+from pad_ray.evaluate.folder import suites
 from pad_ray.flow.plan import plan
 from pad_ray.flow.progress import Reporter
 from pad_ray.flow.sampling import sample_and_judge
@@ -56,3 +57,12 @@ def test_a_model_that_is_not_there_is_told_before_anything_starts(tmp_path: Path
         plan(run, 0)
         with pytest.raises(StudentError, match=r"^teacher\.model: "):
             sample_and_judge(run, 0, Reporter(Console(quiet=True)))
+
+
+def test_a_suite_of_an_earlier_plan_is_no_suite_of_the_run(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, "none")
+    for suite in ("old", "new"):
+        problems = recipe.problems.model_copy(update={"eval": {suite: "gym://lcm?size=3&seed=1"}})
+        with open_run(recipe.model_copy(update={"problems": problems}), str(tmp_path / "run")) as run:
+            plan(run, 0)
+    assert suites(Storage(tmp_path / "run")) == ["new"]

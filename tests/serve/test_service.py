@@ -10,7 +10,6 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -275,16 +274,12 @@ def test_ctrl_c_finishes_what_is_under_way_and_ends_everything_it_started(servic
     before = service.processes()
     assert len(before) > 3
 
-    def last_one() -> httpx.Response:
-        body = {"question": "Who is last?", "model": service.students[1], "samples": 32, "max_tokens": 1024}
-        with service.client() as client:
-            return client.post("/v1/solve", json=body)
-
-    with ThreadPoolExecutor() as pool:
-        reply = pool.submit(last_one)
-        time.sleep(0.5)
+    body = {"question": "Who is last?", "model": service.students[1], "samples": 32, "max_tokens": 1024, "stream": True}
+    with service.client() as client, client.stream("POST", "/v1/solve", json=body) as reply:
+        lines = reply.iter_lines()
+        assert next(lines) == "event: accepted"
         service.process.send_signal(signal.SIGINT)
-        assert reply.result().status_code == 200
+        assert "event: answer" in list(lines)
     assert service.process.wait(60) == 0
     end = time.monotonic() + 20
     while (left := before & _alive(before)) and time.monotonic() < end:
