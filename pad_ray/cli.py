@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from pad_ray import __version__
 from pad_ray.cli_decode import decoders, verifier
 from pad_ray.cli_jobs import add_jobs
 from pad_ray.cli_look import add_looks
@@ -100,8 +101,7 @@ def sample(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Roun
     from pad_ray.flow.plan import plan as write_plan
     from pad_ray.flow.plan import sentences
 
-    with _run(arguments, run_dir) as (run, reporter):
-        _check_round(run, round_)
+    with _run(arguments, run_dir, round_) as (run, reporter):
         _bring_student(run, reporter)
         write_plan(run, round_)
         for sentence in sentences(run) if round_ == 0 else ():
@@ -117,30 +117,27 @@ def sample(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Roun
 @app.command()
 def judge(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
     """Execute and grade every program that has no verdict yet."""
-    with _run(arguments, run_dir) as (run, reporter), connected(run.recipe):
+    with _run(arguments, run_dir, round_) as (run, reporter), connected(run.recipe):
         from pad_ray.flow.sampling import sample_and_judge
 
-        _check_round(run, round_)
         sample_and_judge(run, round_, reporter, sample=False)
 
 
 @app.command()
 def curate(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
     """Turn verified programs into training examples."""
-    with _run(arguments, run_dir) as (run, reporter), connected(run.recipe):
+    with _run(arguments, run_dir, round_) as (run, reporter), connected(run.recipe):
         from pad_ray.flow.curating import curate as write_examples
 
-        _check_round(run, round_)
         write_examples(run, round_, reporter)
 
 
 @app.command()
 def train(arguments: RecipeArguments = None, run_dir: RunDir = "", round_: Round = 0) -> None:
     """Fine-tune the student on the examples of a round."""
-    with _run(arguments, run_dir) as (run, reporter), connected(run.recipe):
+    with _run(arguments, run_dir, round_) as (run, reporter), connected(run.recipe):
         from pad_ray.flow.training import train_round
 
-        _check_round(run, round_)
         _bring_student(run, reporter)
         train_round(run, round_, reporter)
 
@@ -168,10 +165,9 @@ def evaluate(
     """Measure a run's student, or any student on any problems."""
     if not student:
         refuse_options(context)
-        with _run(arguments, run_dir) as (run, reporter), connected(run.recipe):
+        with _run(arguments, run_dir, round_, first=-1) as (run, reporter), connected(run.recipe):
             from pad_ray.refine.rounds import evaluate_round
 
-            _check_round(run, round_, first=-1)
             _bring_student(run, reporter)
             evaluate_round(run, round_, reporter)
         return
@@ -206,10 +202,19 @@ add_looks(app)
 add_jobs(app)
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"pad-ray {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _everywhere(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error (anywhere on the line).")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
     ] = False,
 ) -> None:
     # main() takes --debug out before anything is parsed, so that it may stand behind a command too.
@@ -259,19 +264,19 @@ def _bring_student(run: Run, reporter: Reporter) -> None:
     bring_base_student(run, lambda sentence: reporter.say(f"  {sentence}"))
 
 
-def _check_round(run: Run, round_: int, first: int = 0) -> None:
-    last = run.recipe.refine.rounds
-    if not first <= round_ <= last:
-        raise UsageError(f"--round: {round_} is not between {first} and {last} (refine.rounds of this recipe).")
-
-
 @contextmanager
-def _run(arguments: list[str] | None, run_dir: str) -> Iterator[tuple[Run, Reporter]]:
-    """The run of a recipe, held by this process, and the progress display; SIGTERM ends it like Ctrl-C."""
+def _run(arguments: list[str] | None, run_dir: str, round_: int = 0, first: int = 0) -> Iterator[tuple[Run, Reporter]]:
+    """The run of a recipe, held by this process, and the progress display; SIGTERM ends it like Ctrl-C.
+
+    Raises UsageError for a round before `first` or behind the recipe's last, before anything is written.
+    """
     from pad_ray.flow.progress import Reporter
     from pad_ray.run import open_run
 
     recipe = _recipe(arguments)
+    last = recipe.refine.rounds
+    if not first <= round_ <= last:
+        raise UsageError(f"--round: {round_} is not between {first} and {last} (refine.rounds of this recipe).")
     end_like_ctrl_c()
     with open_run(recipe, run_dir) as run, Reporter() as reporter:
         reporter.say(f"pad-ray: recipe {recipe.name} in {run.storage}")

@@ -20,6 +20,7 @@ from pad_ray.errors import UsageError
 from pad_ray.evaluate.folder import rounds
 from pad_ray.records import Example
 from pad_ray.run import stored_recipe
+from pad_ray.status import read_manifest
 from pad_ray.storage import Storage
 from pad_ray.train.held_out import split
 
@@ -94,6 +95,7 @@ def _examples(storage: Storage, round_: int | None) -> list[Example]:
     """The examples of a round's training, or of all rounds. Raises UsageError where there are none."""
     curated = [number for number in rounds(storage) if storage.names(f"round-{number}/examples", ".parquet")]
     if not curated:
+        read_manifest(str(storage))  # tells a folder that is no run, or that of a study
         raise UsageError(f"{storage} has no examples yet.", hint="`pad-ray curate` and `pad-ray distill` make them.")
     if round_ is None:
         return [one for number in curated for one in storage.scan_rows(f"round-{number}/examples", Example)]

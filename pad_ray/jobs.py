@@ -19,7 +19,8 @@ def run_job(command: str) -> None:
     given = [value for flag, value in pairwise(arguments) if flag == "--run-dir"]
     given += [argument.removeprefix("--run-dir=") for argument in arguments if argument.startswith("--run-dir=")]
     shared = given and (Path(given[-1]).is_absolute() or is_s3(given[-1]))
-    if "--student" not in arguments and not shared:
+    alone = any(argument == "--student" or argument.startswith("--student=") for argument in arguments)
+    if not alone and not shared:
         print("pad-ray: a job needs --run-dir with an absolute path that all nodes share, or s3://.", file=sys.stderr)
         sys.exit(2)
     sys.argv = ["pad-ray", command, *arguments]

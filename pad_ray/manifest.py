@@ -14,6 +14,8 @@ from pad_ray.storage import Storage
 
 NAME = "manifest.json"
 FORMAT_VERSION = 1
+UNTOUCHED = "Choose another --run-dir; the finished rows of this one are untouched."
+"""What to do about a run folder that cannot be gone on with."""
 
 StageName = Literal["plan", "rewrite", "augment", "sample", "judge", "curate", "calibrate", "train", "evaluate"]
 
@@ -75,9 +77,11 @@ def load_manifest(storage: Storage) -> Manifest | None:
             )
         return Manifest.model_validate_json(data)
     except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
         raise StorageError(
-            f"{storage}/{NAME} is not a manifest ({error.errors()[0]['msg']}).",
-            hint="Choose another --run-dir; the finished rows of this one are untouched.",
+            f"{storage}/{NAME} is not a manifest ({f'{key}: ' if key else ''}{first['msg']}).",
+            hint=UNTOUCHED,
         ) from None
 
 

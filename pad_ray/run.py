@@ -21,6 +21,10 @@ from pad_ray.recipe_file import differences, parse_recipe
 from pad_ray.storage import Storage
 
 
+class OutOfOrder(UsageError):
+    """A stage was asked for before the one it builds on is finished."""
+
+
 class Run:
     """What every stage is handed: the recipe, the storage, and the manifest."""
 
@@ -33,11 +37,11 @@ class Run:
         return stage if stage and stage.state == "done" and not stage.counts.get("transient") else None
 
     def require(self, round_: int, name: StageName) -> None:
-        """Raises UsageError unless a stage that the next one builds on is finished."""
+        """Raises OutOfOrder unless a stage that the next one builds on is finished."""
         stage = self.manifest.find(round_, name)
         if stage is None or stage.state != "done":
             who = "" if round_ == 0 else f" --round {round_}"
-            raise UsageError(
+            raise OutOfOrder(
                 f"round {round_} has no finished stage {name!r}, which comes first.",
                 hint=f"Run `pad-ray {name} …{who}` or let `pad-ray distill` do everything in order.",
             )
@@ -114,6 +118,7 @@ def open_run(recipe: Recipe, run_dir: str = "") -> Iterator[Run]:
     storage.check()
     with Lease(storage) as lease:
         manifest = _manifest(recipe, storage)
+        before = ("partial" if manifest.state == "running" else manifest.state), manifest.error
         manifest.state, manifest.error = "running", ""
         run = Run(recipe, storage, manifest, lease)
         for stage in manifest.stages:
@@ -123,6 +128,9 @@ def open_run(recipe: Recipe, run_dir: str = "") -> Iterator[Run]:
         try:
             yield run
             manifest.state = "done" if run.complete else "partial"
+        except OutOfOrder:
+            manifest.state, manifest.error = before  # nothing was done, so nothing failed
+            raise
         except BaseException as error:
             run.ended(error)
             raise

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pad_ray
 from pad_ray.errors import PadRayError, UsageError
 from pad_ray.flow.cluster import quiet_environment
+from pad_ray.problems import task_path
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import builtin_recipes
 from pad_ray.storage.place import is_s3
@@ -245,7 +246,8 @@ def _files(recipe: Recipe) -> list[str]:
     """
     problems = recipe.problems
     named = [problems.train, *problems.eval.values(), *problems.probe.values(), recipe.teacher.paths]
-    flat = [uri for uris in named for uri in ([uris] if isinstance(uris, str) else uris)]
+    flat = [task_path(uri) or uri for uris in named for uri in ([uris] if isinstance(uris, str) else uris)]
+    flat.append(recipe.teacher.exemplars)
     files = [
         uri
         for uri in dict.fromkeys(flat)

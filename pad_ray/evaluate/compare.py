@@ -23,7 +23,7 @@ from pad_ray.evaluate.folder import (
 )
 from pad_ray.evaluate.metrics import Paired, paired
 from pad_ray.outcomes import Outcome
-from pad_ray.status import STUDY_FILE, STUDY_HINT
+from pad_ray.status import read_manifest
 from pad_ray.storage import Storage
 
 Rights = Mapping[tuple[str, str], bool]
@@ -139,9 +139,8 @@ def answered(path: str) -> list[Answered]:
         summary = read_json(storage, "summary.json")
         return [Answered(storage.path("").name, folder, rights_of(storage, "."), summary, None)]
     last = last_students(measurements(storage))
-    if not last and storage.exists(STUDY_FILE):
-        raise UsageError(f"{path} is the folder of a study, not of a run.", hint=STUDY_HINT)
     if not last:
+        read_manifest(path)  # tells a folder that is no run, or that of a study
         raise UsageError(
             f"{path} holds no finished evaluation.", hint="Let the run come to its end (`pad-ray status` says how far)."
         )

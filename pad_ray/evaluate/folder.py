@@ -11,6 +11,8 @@ import yaml
 
 from pad_ray.errors import StorageError
 from pad_ray.evaluate.metrics import GradedAnswer
+from pad_ray.manifest import NAME as MANIFEST
+from pad_ray.manifest import UNTOUCHED
 from pad_ray.outcomes import Outcome
 from pad_ray.recipe import Prompt
 from pad_ray.storage import Storage, to_row
@@ -71,9 +73,12 @@ def read_json(storage: Storage, name: str) -> dict[str, Any]:
     if not storage.exists(name):
         return {}
     try:
-        return json.loads(storage.read(name))
+        found = json.loads(storage.read(name))
     except ValueError as error:
-        raise StorageError(f"{storage.where(name)} is not valid JSON: {error}.", hint=_DAMAGED) from error
+        raise StorageError(f"{storage.where(name)} is not valid JSON: {error}.", hint=_mend(name)) from error
+    if not isinstance(found, dict):
+        raise StorageError(f"{storage.where(name)} holds no keys.", hint=_mend(name))
+    return found  # pyright: ignore[reportUnknownVariableType]
 
 
 def read_lines(storage: Storage, name: str) -> list[dict[str, Any]]:
@@ -84,12 +89,20 @@ def read_lines(storage: Storage, name: str) -> list[dict[str, Any]]:
     try:
         return [json.loads(line) for line in lines]
     except ValueError as error:
-        raise StorageError(f"{storage.where(name)} is not valid JSON lines: {error}.", hint=_DAMAGED) from error
+        raise StorageError(f"{storage.where(name)} is not valid JSON lines: {error}.", hint=_mend(name)) from error
 
 
 def read_recipe(storage: Storage) -> dict[str, Any]:
-    """The resolved recipe as plain keys, or {}."""
-    return yaml.safe_load(storage.read("recipe.yaml")) if storage.exists("recipe.yaml") else {}
+    """The resolved recipe as plain keys, or {}. Raises StorageError if it is damaged."""
+    if not storage.exists("recipe.yaml"):
+        return {}
+    try:
+        tree = yaml.safe_load(storage.read("recipe.yaml"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        tree = None
+    if not isinstance(tree, dict):
+        raise StorageError(f"{storage.where('recipe.yaml')} is not a recipe.", hint=UNTOUCHED)
+    return tree  # pyright: ignore[reportUnknownVariableType]
 
 
 def rounds(storage: Storage) -> list[int]:
@@ -169,4 +182,6 @@ def _without_samples(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key != "values" or value}
 
 
-_DAMAGED = "Delete it to have it made again."
+def _mend(name: str) -> str:
+    """What to do about a damaged file; the manifest is the one that is never made again."""
+    return UNTOUCHED if name == MANIFEST else "Delete it to have it made again."

@@ -18,6 +18,7 @@ from pad_ray.evaluate import sentences as say
 from pad_ray.evaluate.story import Story, read_story
 from pad_ray.evaluate.templating import template
 from pad_ray.problems import left_out
+from pad_ray.status import read_manifest
 from pad_ray.storage import Storage
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def write_report(root: str | Path) -> str:
     """
     storage = Storage(root)
     if not storage.exists("recipe.yaml"):
+        read_manifest(root)  # tells a folder that is no run, or that of a study
         raise UsageError(f"{storage} is not a run folder: it has no recipe.yaml.", hint="Give the folder of a run.")
     page = render(read_story(storage))
     # A program may print half a surrogate pair, which no encoding holds.

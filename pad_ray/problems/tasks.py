@@ -10,7 +10,7 @@ bbh                input, target, and the subset in task, or as the name of the 
 coin_flip, last_letters   question, answer; without a path they are made on the spot (see `templates`)
 
 Rows that already have question and answer are taken as they are. FILE is whatever holds rows: .jsonl, .json, .xml,
-.parquet, s3://….
+.parquet, s3://…, or hf://OWNER/NAME?split=train, where a further & is written %26.
 """
 
 from __future__ import annotations
@@ -35,9 +35,7 @@ _SLOT = re.compile(r"\bN_(\d\d?)\b")
 
 def task_rows(uri: str, rows: Callable[[str], Rows]) -> Rows:
     """The rows of a task with their places; `rows` reads the file behind its path. Raises ProblemError."""
-    parts = urlsplit(uri)
-    # A plus in a path is a plus; only in forms of web pages it is a space.
-    name, options = parts.netloc, dict(parse_qsl(parts.query.replace("+", quote("+")), keep_blank_values=True))
+    name, options = urlsplit(uri).netloc, _options(uri)
     if name not in TASKS:
         raise ProblemError(f"{uri}: there is no task {name!r}.", hint=f"There are {', '.join(sorted(TASKS))}.")
     path = options.pop("path", "")
@@ -53,6 +51,16 @@ def task_rows(uri: str, rows: Callable[[str], Rows]) -> Rows:
     for place, row in rows(path):
         found = TASKS[name](row, place)
         yield place, {"id": _id(name, row), **found, "source": _source(name, row, path)}
+
+
+def task_path(uri: str) -> str:
+    """The file behind the path of a task; empty for any other URI and where there is none."""
+    return _options(uri).get("path", "") if uri.startswith("task://") else ""
+
+
+def _options(uri: str) -> dict[str, str]:
+    # A plus in a path is a plus; only in forms of web pages it is a space.
+    return dict(parse_qsl(urlsplit(uri).query.replace("+", quote("+")), keep_blank_values=True))
 
 
 def _gsm8k(row: Row, place: str) -> Row:

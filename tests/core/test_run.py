@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from pad_ray.errors import BudgetReached, LeaseError, RecipeError, StorageError
+from pad_ray.evaluate.folder import read_json, read_recipe
 from pad_ray.lease import Lease
-from pad_ray.manifest import Manifest, load_manifest
+from pad_ray.manifest import UNTOUCHED, Manifest, load_manifest
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import parse_recipe
-from pad_ray.run import open_run
+from pad_ray.run import OutOfOrder, open_run
 from pad_ray.storage import Storage
 
 
@@ -41,6 +42,38 @@ def test_the_manifest_says_how_a_run_ended(tmp_path: Path, error: BaseException,
     assert state(tmp_path).state == expected
     assert state(tmp_path).stages[0].state == "partial"
     assert not (tmp_path / "lease.json").exists()
+
+
+def test_a_stage_out_of_order_fails_nothing(tmp_path: Path) -> None:
+    for before in ("partial", "failed", "done"):
+        with open_run(recipe(), str(tmp_path)) as run, run.stage(0, "curate"):
+            pass
+        manifest = state(tmp_path)
+        manifest.state = before
+        manifest.save(Storage(tmp_path))
+        with pytest.raises(OutOfOrder, match="no finished stage 'train'"), open_run(recipe(), str(tmp_path)) as run:
+            run.require(0, "train")
+        assert (state(tmp_path).state, state(tmp_path).error) == (before, "")
+
+
+@pytest.mark.parametrize(("text", "said"), [("{}", "format_version: Field required"), ("[1]", "object"), ("{", "JSON")])
+def test_a_broken_manifest_is_told_alike_and_nobody_is_told_to_delete_it(tmp_path: Path, text: str, said: str) -> None:
+    with open_run(recipe(), str(tmp_path)):
+        pass
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(StorageError, match=said) as refused:
+        load_manifest(Storage(tmp_path))
+    assert refused.value.hint == UNTOUCHED
+    if text != "{}":
+        with pytest.raises(StorageError) as refused:
+            read_json(Storage(tmp_path), "manifest.json")
+        assert refused.value.hint == UNTOUCHED
+
+
+def test_a_recipe_of_a_run_that_is_no_recipe_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("word\n")
+    with pytest.raises(StorageError, match=r"recipe\.yaml is not a recipe"):
+        read_recipe(Storage(tmp_path))
 
 
 def test_an_interruption_is_written_down_before_the_run_has_ended(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_what_holds_no_evaluation_is_refused_by_name(tmp_path: Path, finished_ru
     with pytest.raises(UsageError, match=r"no run folder or summary\.json at .*nowhere"):
         compare([tmp_path / "nowhere", finished_run])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="empty holds no finished evaluation"):
+    with pytest.raises(UsageError, match=r"empty is not a run folder: it has no manifest\.json"):
         compare([finished_run, tmp_path / "empty"])
     alone = evaluation(tmp_path / "alone", "easy", [True])
     with pytest.raises(UsageError, match="Name a second"):

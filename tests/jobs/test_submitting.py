@@ -99,6 +99,18 @@ def test_code_recipe_and_the_files_it_names_travel_and_nothing_else(here: Path) 
     assert options["entrypoint"] == entrypoint
 
 
+def test_the_file_of_a_task_and_the_exemplars_travel_too(here: Path) -> None:
+    text = RECIPE.replace("data/train.jsonl", "'task://gsm8k?path=data/other.jsonl'")
+    (here / "shown.yaml").write_text("x")
+    (here / "mine.yaml").write_text(
+        text.replace("replies.jsonl}", "replies.jsonl, contexts: 1, exemplars: shown.yaml}")
+    )
+    jobs = Jobs()
+    submit(jobs)
+    mine = [file for file in jobs.luggage[0] if not file.startswith("pad_ray/")]
+    assert mine == ["data/other.jsonl", "mine.yaml", "replies.jsonl", "shown.yaml"]
+
+
 def test_a_job_carries_no_key(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "PAD_RAY_SERVE_TOKEN"):
         monkeypatch.setenv(name, "canary-7f3a")
@@ -183,6 +195,18 @@ def test_an_address_without_its_scheme_is_refused_at_once_with_the_right_one() -
     with pytest.raises(UsageError, match="no URL") as refused:
         submitting.connect("127.0.0.1:8399")
     assert "http://127.0.0.1:8399" in refused.value.hint
+
+
+@pytest.mark.parametrize("said", [["--student", "x"], ["--student=x"]])
+def test_the_script_that_measures_a_student_alone_needs_no_run_folder(
+    said: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pad_ray.jobs import run_job
+
+    monkeypatch.setattr(sys, "argv", ["jobs/evaluate.py", *said])
+    with pytest.raises(SystemExit, match="2"):
+        run_job("evaluate")
+    assert "--problems and --out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("arguments", [[], ["--run-dir", "runs/quick"], ["--run-dir=../quick"]])

@@ -49,6 +49,12 @@ def test_rows_of_a_split_become_problems_named_after_the_dataset() -> None:
     assert first.source == second.source == "sums"
 
 
+def test_a_task_reads_its_rows_from_the_hub_with_every_option() -> None:
+    [first, second] = take_in("task://gsm8k?path=hf://school/sums?config=main%26split=train", "train").problems
+    assert (first.question, first.answer, first.rationale, first.source) == ("1 + 1?", "2", "one more", "gsm8k")
+    assert second.answer == "3"
+
+
 def test_an_id_is_made_from_the_content_as_for_files(tmp_path: Path) -> None:
     same = tmp_path / "same.jsonl"
     same.write_text('{"question": "1 + 2?", "answer": "3"}\n')

@@ -16,6 +16,7 @@ import yaml
 from pad_ray.errors import UsageError
 from pad_ray.exchange import export_examples
 from pad_ray.flow.mixing import mixture_of
+from pad_ray.manifest import Manifest
 from pad_ray.recipe_train import Train
 from pad_ray.records import Example
 from pad_ray.run import stored_recipe
@@ -135,8 +136,11 @@ def test_questions_that_the_run_holds_out_are_kept_apart(run_dir: Path, tmp_path
 def test_what_is_not_there_is_told(run_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nothing was trained on in round 7"):
         export_examples(run_dir, tmp_path / "out.jsonl", round_=7)
+    with pytest.raises(UsageError, match="nowhere is not a run folder: it does not exist"):
+        export_examples(tmp_path / "nowhere", tmp_path / "out.jsonl")
+    Manifest(recipe_hash="0").save(Storage(tmp_path / "begun"))
     with pytest.raises(UsageError, match="has no examples yet"):
-        export_examples(tmp_path / "empty", tmp_path / "out.jsonl")
+        export_examples(tmp_path / "begun", tmp_path / "out.jsonl")
     with pytest.raises(UsageError, match="--format: 'parquet'"):
         export_examples(run_dir, tmp_path / "out.jsonl", "parquet")
 
