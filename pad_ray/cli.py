@@ -85,7 +85,9 @@ def plan(arguments: RecipeArguments = None, run_dir: RunDir = "") -> None:
     """Read problems and write every request; nothing is asked."""
     from pad_ray.flow.plan import plan as write_plan
     from pad_ray.flow.plan import sentences
+    from pad_ray.students import check_name
 
+    check_name(_recipe(arguments).student.model)
     with _run(arguments, run_dir) as (run, reporter):
         write_plan(run, 0)
         for sentence in sentences(run):

@@ -53,7 +53,9 @@ def status(run_dir: RunFolder, as_json: AsJson = False) -> None:
     for stage in found["stages"]:
         what = ""
         if unit := UNITS.get(stage["stage"]):
-            what = f"{stage['new'] + stage['reused']:>7,} {unit:<9} ({stage['new']:,} by the last call)"
+            count = stage["new"] + stage["reused"]
+            unit = unit if count != 1 else unit.removesuffix("s")
+            what = f"{count:>7,} {unit:<9} ({stage['new']:,} by the last call)"
         who = _who(stage)
         typer.echo(f"  {who:<10} {stage['stage']:<9} {stage['state']:<8} {what:<38} {duration(stage['seconds']):>14}")
     for what, said in _yields(found):

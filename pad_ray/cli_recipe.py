@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from pad_ray.cli_look import DEFAULT_RECIPE
 from pad_ray.errors import UsageError
 
 _OVERRIDE = re.compile(r"[a-z_]+(\.\w+)*=")
+_KEY = re.compile(r"[a-z_]+(\.\w+)+")
 
 RecipeArguments = Annotated[
     list[str] | None,
@@ -22,9 +24,12 @@ RecipeArguments = Annotated[
 
 
 def recipe_and_overrides(arguments: list[str] | None) -> tuple[str, list[str]]:
-    """What the user calls the recipe, and the overrides behind it. Raises UsageError for two recipes."""
+    """What the user calls the recipe, and the overrides behind it. Raises UsageError for two, or a key alone."""
     overrides = [argument for argument in arguments or [] if _OVERRIDE.match(argument)]
     names = [argument for argument in arguments or [] if argument not in overrides]
+    for name in names:
+        if _KEY.fullmatch(name) and not name.endswith((".yaml", ".yml")) and not Path(name).is_file():
+            raise UsageError(f"{name} lacks =VALUE.", hint=f"Write {name}=VALUE, without blanks around the sign.")
     if len(names) > 1:
         raise UsageError(f"one recipe is enough, these are {len(names)}: {', '.join(names)}.")
     return names[0] if names else DEFAULT_RECIPE, overrides

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,18 +43,20 @@ def execute(
     rounded: Rounded = False,
 ) -> None:
     """Run programs in the sandbox and say what became of each. Needs no teacher, no model and no Ray."""
-    from pad_ray.flow.progress import Reporter
+    from pad_ray.flow.progress import Bar, Reporter
     from pad_ray.grading.execute import execute_file
 
     if sandbox not in ("strict", "degraded", "unsafe"):
         raise UsageError(f"--sandbox: {sandbox!r} is not strict, degraded or unsafe.")
     if not 0 < timeout < math.inf:
         raise UsageError(f"--timeout: {timeout:g} is no time limit.", hint="Give seconds above 0, such as 1 or 0.5.")
-    with Reporter() as reporter, reporter.bar("execute", 0, "programs") as bar:
+    with Reporter() as reporter, ExitStack() as shown:
+        bars: list[Bar] = []
 
         def show(done: int, total: int) -> None:
-            bar.total(total)
-            bar.to(done)
+            if not bars:  # the file with the programs is there, and every row of it
+                bars.append(shown.enter_context(reporter.bar("execute", total, "programs")))
+            bars[0].to(done)
 
         outcomes = execute_file(
             source, target, timeout_s=timeout, workers=workers, level=sandbox, rounded=rounded, on_progress=show
@@ -177,7 +180,7 @@ def export_examples(
 
     written = write_examples(run_dir, out, form, round_=round_, tasks=task or (), held_out=held_out)
     told = ", ".join(f"{count:,} {name}" for name, count in written.by_task.items())
-    typer.echo(f"{out}: {written.examples:,} examples ({told})")
+    typer.echo(f"{out}: {written.examples:,} example{'s' * (written.examples != 1)} ({told})")
     if written.held_out:
         where = f"are in {held_out}" if held_out else "are left out; --held-out writes them"
         typer.echo(f"{written.held_out:,} of questions that this run never trains on (train.validation) {where}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
@@ -22,8 +23,30 @@ _KINDS = frozenset({"str", "int", "float", "bool", "constrained-int", "constrain
 
 def builtin_recipes() -> list[str]:
     """Names of the recipes that ship with pad_ray."""
-    folder = resources.files("pad_ray") / "recipes"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return builtin_names("recipes")
+
+
+def builtin_names(folder: str) -> list[str]:
+    """Names of what ships with pad_ray in a folder of YAML files: `recipes` or `studies`."""
+    entries = (resources.files("pad_ray") / folder).iterdir()
+    return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
+
+
+def read_tree(text: Callable[[], str], name: str, what: str) -> dict[str, Any]:
+    """The keys of a YAML file, `what` by its `name`, read by `text`. Raises RecipeError."""
+    try:
+        tree: Any = yaml.safe_load(text())
+    except FileNotFoundError:
+        raise RecipeError(
+            f"there is no file {name}.", hint="Check the path; relative ones start at the working folder."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"cannot read the {what} {name}: {getattr(error, 'strerror', None) or error}.") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{name} is not valid YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(tree, dict):
+        raise RecipeError(f"{name} holds no keys.", hint=f"A {what} starts with `name:`, see `pad-ray recipes`.")
+    return tree  # pyright: ignore[reportUnknownVariableType]
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -32,25 +55,17 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises RecipeError naming the key, the value, why, and the nearest valid name.
     """
     path = Path(name_or_path)
-    if name_or_path in builtin_recipes():
-        text = recipe_source(name_or_path)
-    elif path.suffix in (".yaml", ".yml") or path.is_file():
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RecipeError(f"cannot read the recipe {name_or_path}: {error}.") from error
-    else:
+    builtin = name_or_path in builtin_recipes()
+    if not builtin and path.suffix not in (".yaml", ".yml") and not path.is_file():
         raise _unknown(name_or_path)
-    try:
-        tree: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{name_or_path} is not valid YAML: {' '.join(str(error).split())}.") from error
-    if not isinstance(tree, dict):
-        raise RecipeError(f"{name_or_path} holds no keys.", hint="A recipe starts with `name:`, see `pad-ray recipes`.")
+    source = partial(recipe_source, name_or_path) if builtin else partial(path.read_text, encoding="utf-8")
+    tree = read_tree(source, name_or_path, "recipe")
+    if "arms" in tree:
+        raise _is_a_study(name_or_path)
     # What is already wrong in the file is the file's; the overrides answer for the rest.
     of_file = set(_sentences(tree)) if overrides else set[str]()
     for override in overrides:
-        _apply(tree, override)  # pyright: ignore[reportUnknownArgumentType]
+        _apply(tree, override)
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
@@ -139,8 +154,15 @@ def explain(error: ValidationError, root: type[BaseModel] = Recipe) -> Iterator[
             wrong.setdefault(where, []).append(problem)
     for where, problems in wrong.items():
         # A key that may be of several kinds has one complaint for each.
-        why = ", or ".join(dict.fromkeys(problem["msg"][0].lower() + problem["msg"][1:] for problem in problems))
+        why = ", or ".join(dict.fromkeys(map(_complaint, problems)))
         yield where, f"{where}: {_spelled(problems[0]['input'])} is not allowed ({why})"
+
+
+def _complaint(problem: Any) -> str:
+    """What pydantic says of a value, without the names of our classes."""
+    if problem["type"] == "model_type":
+        return "input should be a section of keys"
+    return problem["msg"][0].lower() + problem["msg"][1:]
 
 
 def _sentences(tree: Any) -> list[str]:
@@ -186,7 +208,13 @@ def _spelled(value: Any) -> str:
     return repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
+def _is_a_study(name: str) -> RecipeError:
+    return RecipeError(f"{name!r} is a study, not a recipe.", hint=f"Run it with `pad-ray study {name}`.")
+
+
 def _unknown(name: str) -> RecipeError:
+    if name in builtin_names("studies"):
+        return _is_a_study(name)
     return RecipeError(
         f"there is no recipe {name!r}{_nearest(name, builtin_recipes())}.",
         hint=f"Built in: {', '.join(builtin_recipes())}; or give the path of a .yaml file.",

@@ -112,7 +112,8 @@ class Train(Section):
     def _workers_from_and_to(self) -> Self:
         if self.least_workers > self.most_workers:
             raise ValueError(
-                f"train.workers: {self.workers} are more at least than at most; name the smaller one first"
+                f"train.workers: [{self.least_workers}, {self.most_workers}]: the first number (fewest) is larger than"
+                " the second (most)"
             )
         return self
 

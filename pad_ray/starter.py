@@ -36,8 +36,12 @@ def look_at(uri: str) -> list[str]:
             f"{uri} has no column {' and no column '.join(absent)}; it has {there}.",
             hint="Rename your columns: each row needs `question` and `answer`.",
         )
-    said = [f"{uri}: the first {len(first)} rows have {there}."]
-    said += [f"{count} of them have no {key}{_CONSEQUENCE[key]}." for key, count in lacking.items() if count]
+    said = [f"{uri}: the first {f'{len(first)} rows have' if len(first) > 1 else 'row has'} {there}."]
+    said += [
+        f"{count} of them {'has' if count == 1 else 'have'} no {key}{_CONSEQUENCE[key]}."
+        for key, count in lacking.items()
+        if count
+    ]
     if any(row_id(row, "problem_id", "id") is None for row in first):
         said.append("Rows without an `id` get one from their content; recorded replies must name it in `problem_id`.")
     return said

@@ -7,6 +7,7 @@ nothing else. Arms that share nothing are whole runs, and may override any key.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,15 @@ from pydantic import Field, ValidationError
 
 from pad_ray.errors import RecipeError
 from pad_ray.recipe import Name, Recipe
-from pad_ray.recipe_file import explain, load_recipe, parsed_override, with_keys
+from pad_ray.recipe_file import (
+    builtin_names,
+    builtin_recipes,
+    explain,
+    load_recipe,
+    parsed_override,
+    read_tree,
+    with_keys,
+)
 from pad_ray.recipe_teacher import Section
 
 SAMPLING = ("samples", "temperature", "max_tokens", "limit")
@@ -76,8 +85,7 @@ class Study(Section):
 
 def builtin_studies() -> list[str]:
     """Names of the studies that ship with pad_ray."""
-    folder = resources.files("pad_ray") / "studies"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return builtin_names("studies")
 
 
 def study_source(name: str) -> str:
@@ -91,20 +99,23 @@ def load_study(name_or_path: str, overrides: Sequence[str] = ()) -> Study:
     Raises RecipeError naming the key, the arm, why, and what to do.
     """
     path = Path(name_or_path)
-    builtin = resources.files("pad_ray") / "studies" / f"{name_or_path}.yaml"
-    if name_or_path not in builtin_studies() and path.suffix not in (".yaml", ".yml") and not path.is_file():
+    builtin = name_or_path in builtin_studies()
+    if not builtin and path.suffix not in (".yaml", ".yml") and not path.is_file():
+        if name_or_path in builtin_recipes():
+            raise _is_a_recipe(name_or_path)
         raise RecipeError(
             f"there is no study {name_or_path!r}.",
             hint=f"Built in: {', '.join(builtin_studies())}; or give the path of a .yaml file.",
         )
-    try:
-        source = builtin if name_or_path in builtin_studies() else path
-        tree: Any = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"cannot read the study {name_or_path}: {error}.") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{name_or_path} is not valid YAML: {' '.join(str(error).split())}.") from error
+    source = partial(study_source, name_or_path) if builtin else partial(path.read_text, encoding="utf-8")
+    tree = read_tree(source, name_or_path, "study")
+    if "problems" in tree and "arms" not in tree:
+        raise _is_a_recipe(name_or_path)
     return parse_study(tree, name_or_path, overrides)
+
+
+def _is_a_recipe(name: str) -> RecipeError:
+    return RecipeError(f"{name!r} is a recipe, not a study.", hint=f"Run it with `pad-ray distill {name}`.")
 
 
 def parse_study(tree: Any, origin: str, overrides: Sequence[str] = ()) -> Study:
@@ -114,8 +125,14 @@ def parse_study(tree: Any, origin: str, overrides: Sequence[str] = ()) -> Study:
     except ValidationError as error:
         said = "; ".join(sentence for _, sentence in explain(error, Study))
         raise RecipeError(f"{said} (in {origin}).") from None
-    study = study.model_copy(update={"overrides": study.overrides | dict(map(parsed_override, overrides))})
-    base = study.base(origin)
+    said = dict(map(parsed_override, overrides))
+    of_file, study = study, study.model_copy(update={"overrides": study.overrides | said})
+    try:
+        base = study.base(origin)
+    except RecipeError:
+        # Which of the two is wrong, the file or the command line?
+        with_keys(of_file.base(origin), said, "the command line")
+        raise
     _check_base(study, base, origin)
     for name in study.arms:
         _check_arm(study, base, name, origin)

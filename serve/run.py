@@ -97,10 +97,12 @@ def _reason(failure: RuntimeError) -> str:
 
 def _check_address(host: str, port: int) -> None:
     """Raises UsageError: Serve itself would only log it, and wait."""
+    if not 0 <= port < 1 << 16:
+        raise UsageError(f"--port: {port} is no port.", hint="Choose one from 1 to 65535.")
     try:
         with socket.create_server((host, port)):
             pass
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise UsageError(
             f"--host {host} --port {port}: cannot listen there: {error}.", hint="Choose another --port."
         ) from error

@@ -57,8 +57,13 @@ def decoder(spec: str) -> Decode:
         raise UsageError(f"--decoder: {spec!r}: a value is no YAML.") from None
     except ValidationError as error:
         first = error.errors()[0]
-        told = f"{'.'.join(map(str, first['loc'])) or 'together'}: {first['msg'].removeprefix('Value error, ')}"
-        keys = ", ".join(key for key in Decode.model_fields if key != "kind")
+        key = ".".join(map(str, first["loc"]))
+        told = f"{key or 'together'}: {first['msg'].removeprefix('Value error, ')}"
+        if first["type"] == "extra_forbidden":
+            told = f"there is no key {key!r}"
+        elif key == "kind":
+            told = f"there is no kind {first['input']!r}"
+        keys = ", ".join(one for one in Decode.model_fields if one != "kind")
         raise UsageError(
             f"--decoder: {spec!r}: {told}.", hint=f"Kinds: greedy, vote, beam, repair. Keys: {keys}."
         ) from None

@@ -69,6 +69,7 @@ def stream(
     planned = {shard.number: shard.planned() for shard in shards}
     items = slices(planned, starts, step if sample else max(planned.values()))
     rows = ray.data.from_items(items, override_num_blocks=len(items))
+    most = max(1, len(items))  # actors that find something to do
     if governor:
         rows = rows.flat_map(
             EndpointSampler,
@@ -82,7 +83,7 @@ def stream(
         rows = rows.flat_map(
             Sampler,
             fn_constructor_args=(root, round_, recipe, student, _threads(recipe.teacher.workers)),
-            compute=ray.data.ActorPoolStrategy(size=recipe.teacher.workers),
+            compute=ray.data.ActorPoolStrategy(size=min(recipe.teacher.workers, most)),
             num_cpus=1,
             num_gpus=gpus,
             **cluster.place_model(gpus),
@@ -97,7 +98,7 @@ def stream(
             batch_size=None if sample else JUDGE_BATCH,
             # Beside samplers that wait for a network one judge is enough to begin with.
             compute=ray.data.ActorPoolStrategy(
-                min_size=1 if governor else recipe.sandbox.workers, max_size=recipe.sandbox.workers
+                min_size=1 if governor else min(recipe.sandbox.workers, most), max_size=recipe.sandbox.workers
             ),
             num_cpus=1,
             **cluster.place("sandbox"),

@@ -49,8 +49,8 @@ def execute_file(
     """Run every program of `source`, write one row each to `target`. Returns how many had each outcome.
 
     With `rounded`, numbers are matched as in the PaD paper. `on_progress(done, total)` is called as rows are written.
-    The target appears whole or not at all. Raises ProblemError for a line that is no row, before anything runs;
-    SandboxError if `level` cannot be reached.
+    The first time it is with 0 done. The target appears whole or not at all. Raises ProblemError for a line that is no
+    row, before anything runs; SandboxError if `level` cannot be reached.
     """
     if workers < 1:
         raise UsageError(f"workers is {workers}.", hint="At least one sandbox must run.")
@@ -65,6 +65,8 @@ def execute_file(
         temporary = stack.enter_context(writing(target.absolute()))
         output = stack.enter_context(temporary.open("w", encoding="utf-8", errors="backslashreplace"))
         boxes = [stack.enter_context(Sandbox(level=level, timeout_s=timeout_s, confirm=True)) for _ in range(workers)]
+        if on_progress:
+            on_progress(0, total)
         for results in _executed(read_rows(source), boxes, rounded):
             for result in results:
                 counts[result["outcome"]] += 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -80,7 +81,8 @@ def _items(uri: str, task: str, size: int, seed: int, options: dict[str, Any]) -
     try:
         dataset = gym.create_dataset(task, size=size, seed=seed, **options)
     except (TypeError, ValueError, AssertionError) as error:
-        raise ProblemError(f"{uri}: the task {task!r} does not take these options ({error}).") from error
+        why = re.sub(r"^\S+ got an unexpected keyword argument (.*)", r"there is no option \1", str(error))
+        raise ProblemError(f"{uri}: the task {task!r} does not take these options ({why}).") from error
     for index in range(size):
         try:
             item = dataset[index]

@@ -152,6 +152,8 @@ def _content_id(question: str, answer: str) -> str:
 
 
 def _nothing_left(split: str, uris: list[str], read: int, dropped: Counter[str]) -> ProblemError:
+    if not uris:
+        return ProblemError("no file is named.", hint="Give a path or URI, or a list of them.")
     where = ", ".join(uris)
     if read == 0:
         return ProblemError(f"the {split} problems ({where}) are empty: no rows.")

@@ -15,13 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pad_ray.errors import ProblemError
+from pad_ray.errors import ProblemError, StorageError
 from pad_ray.jsonl import json_lines
 from pad_ray.problems.documents import json_rows, xml_rows
 from pad_ray.problems.gym import gym_rows
 from pad_ray.problems.hub import hub_rows
 from pad_ray.problems.tasks import task_rows
 from pad_ray.storage import local_copy
+from pad_ray.storage.place import place_of
 
 _FORMS = "a .jsonl, .json or .parquet file (also at s3://), gym://TASK, hf://OWNER/NAME?split=train, or task://NAME?path=FILE"
 
@@ -35,6 +36,10 @@ def rows(uri: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if not mark:
         return _file_rows(uri)
     if scheme == "s3":
+        try:
+            place_of(uri)
+        except StorageError as error:  # a mistake in the URI, and no fault of the server
+            raise ProblemError(error.message, hint=error.hint) from None
         return _file_rows(str(local_copy(uri)))
     if scheme == "gym":
         return gym_rows(uri)

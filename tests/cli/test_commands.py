@@ -62,7 +62,7 @@ def recipe(tmp_path: Path) -> Path:
         "name": "t",
         "problems": {"train": str(tmp_path / "p.jsonl")},
         "teacher": {"path": str(tmp_path / "r.jsonl")},
-        "student": {"model": str(tmp_path / "nowhere")},
+        "student": {"model": "nobody/nothing"},
     }
     path = tmp_path / "t.yaml"
     path.write_text(yaml.safe_dump(tree))
@@ -212,7 +212,7 @@ def test_a_first_recipe_is_written_and_the_next_command_is_named(tmp_path: Path)
 
 def test_status_says_what_it_counts_and_names_runs_inside_a_folder(recipe: Path, tmp_path: Path) -> None:
     pad_ray("plan", recipe, "--run-dir", tmp_path / "runs" / "one")
-    assert "1 requests" in pad_ray("status", tmp_path / "runs" / "one").stdout
+    assert " 1 request " in pad_ray("status", tmp_path / "runs" / "one").stdout
     assert f"These are: {tmp_path / 'runs' / 'one'}." in pad_ray("status", tmp_path / "runs").stderr
 
 

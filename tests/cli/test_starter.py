@@ -68,7 +68,7 @@ def test_columns_that_lack_question_or_answer_are_named_with_those_there(tmp_pat
 
 def test_rows_without_an_answer_or_an_id_are_counted(tmp_path: Path) -> None:
     said = " ".join(look_at(problems(tmp_path, {"question": "a", "answer": 0}, {"question": "b", "answer": None})))
-    assert "1 of them have no answer and will be left out" in said
+    assert "1 of them has no answer and will be left out" in said
     assert "get one from their content" in said
 
 

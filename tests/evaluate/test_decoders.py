@@ -44,9 +44,9 @@ def test_a_decoder_is_named_like_the_recipes_section() -> None:
     assert decoder("repair") == decoder("greedy:repairs=2") and decoder("repair:repairs=3").repairs == 3
     for spec, said in [
         ("beam:samples=2", "decode.samples does nothing"),
-        ("poem", "kind: Input should be 'greedy', 'vote' or 'beam'"),
+        ("poem", "there is no kind 'poem'. Kinds: greedy, vote, beam, repair"),
         ("vote:samples", "is not KIND"),
-        ("vote:sample=2", "sample: Extra inputs"),
+        ("vote:sample=2", "there is no key 'sample'"),
         ("vote:samples=[", "no YAML"),
     ]:
         with pytest.raises(UsageError, match=said):

@@ -89,7 +89,14 @@ def test_the_miniature_differs_from_the_recipe_in_numbers_and_addresses_only(tmp
 
 def test_it_is_planned_offline_with_what_it_will_ask(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    line = [sys.executable, "-m", "pad_ray.cli", "plan", "cluster", *miniature(tmp_path, "http://127.0.0.1:9/v1", "x")]
+    line = [
+        sys.executable,
+        "-m",
+        "pad_ray.cli",
+        "plan",
+        "cluster",
+        *miniature(tmp_path, "http://127.0.0.1:9/v1", "nobody/nothing"),
+    ]
     said = subprocess.run([*line, "--run-dir", str(run)], capture_output=True, text=True, check=True).stderr
     assert "10 training problems, 20 requests" in said
     assert "new problems and their solutions take up to 120 requests more" in said
