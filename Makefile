@@ -33,7 +33,7 @@ $(STAMP):
 	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "pad_ray needs Python 3.11 or newer; $(BASE_PYTHON) is older. Set BASE_PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(PY) || { echo "creating $(VENV)"; $(BASE_PYTHON) -m venv $(VENV); }
-	@echo "installing pad_ray into $(VENV) (about 2 GB, some minutes)"
+	@echo "installing pad_ray into $(VENV) (about 2.6 GB, some minutes)"
 	@$(PY) -c 'import torch, sys; sys.exit(torch.__version__.split("+")[0] != "$(TORCH)")' 2>/dev/null || $(MAKE) --no-print-directory torch
 	@# Without its optional C++ kernels DeepSpeed installs and runs without a compiler.
 	DS_BUILD_OPS=0 $(PIP) -e '.[dev]'

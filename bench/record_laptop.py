@@ -1,9 +1,9 @@
-"""Makes the recording that ships with the recipe `laptop` out of the rows a teacher session left.
+"""Makes the recording that ships with the recipe `laptop` out of the replies of a teacher.
 
     python bench/record_laptop.py ROWS.jsonl [OUT.jsonl.gz]
 
-Keeps the replies and what names their problems; of each question only its hash, so that a generator which makes other
-questions of the same ids is noticed.
+Rows have problem_id, question, text, finish_reason and completion_tokens. Keeps the replies and what names their
+problems; of each question only its hash, so that a generator which makes other questions of the same ids is noticed.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from tests.ray_head import free_port
+from tests.free_port import free_port
 
 OBJECT_STORE = 100 << 20
 """Bytes of each node."""

@@ -17,10 +17,11 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from ray_head import free_port, ray_head
+from ray_head import ray_head
 
 from pad_ray.records import Request, Sample
 from pad_ray.storage import Storage
+from tests.free_port import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 

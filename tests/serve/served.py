@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+
+from tests.free_port import free_port
 
 REPO = Path(__file__).resolve().parents[2]
 MARK = "PAD_RAY_TEST_SERVICE"
@@ -33,8 +34,7 @@ class Service:
         extra: Mapping[str, str] | None = None,
     ) -> None:
         """With `parrot`, the student writes what its questions tell it to; `extra` goes into the environment."""
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.token = token
         self.mark = f"{MARK}={self.port}-{os.getpid()}"

@@ -14,8 +14,10 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from ray_head import free_port, ray_head
+from ray_head import ray_head
 from tiny_student import make_tiny_student
+
+from tests.free_port import free_port
 
 REPO = Path(__file__).resolve().parents[2]
 SERVE = str(Path(sys.executable).with_name("serve"))

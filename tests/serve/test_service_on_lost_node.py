@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from ray_head import free_port
 from test_deploy import REPO, SERVE, answers
 from tiny_student import make_tiny_student
 
+from tests.free_port import free_port
 from tests.several_nodes import several_nodes
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]

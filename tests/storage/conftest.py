@@ -14,6 +14,7 @@ import pytest
 
 from pad_ray.storage import Storage
 from pad_ray.storage.place import client
+from tests.free_port import free_port
 from tests.storage.faulty_proxy import FaultyProxy
 
 SHARE = 0.2
@@ -22,9 +23,7 @@ SHARE = 0.2
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """URL of the server."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         deadline = time.monotonic() + 120
