@@ -156,7 +156,7 @@ def test_a_run_that_has_only_begun_says_so(finished_run: Path) -> None:
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no recipe\.yaml"):
+    with pytest.raises(UsageError, match=r"no manifest\.json"):
         write_report(tmp_path)
 
 
