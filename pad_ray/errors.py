@@ -46,6 +46,10 @@ class RecordingError(UsageError):
     """A recording of a teacher's replies is missing, empty or malformed; the message names the file and the line."""
 
 
+class OutOfOrder(UsageError):
+    """A stage was asked for before the one it builds on is finished."""
+
+
 class StudentError(UsageError):
     """The student cannot be found or is not a model."""
 

@@ -102,14 +102,19 @@ def recipe_source(name: str) -> str:
     return (resources.files("pad_ray") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+    """Dotted keys in which a recipe tree differs from that of a run, with both values."""
+    return [f"{key}: {_spelled(other)} in the run, {_spelled(mine)} now" for key, mine, other in unlike(ours, theirs)]
+
+
+def unlike(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Dotted keys in which two recipe trees differ, with both values."""
     for key in sorted(set(ours) | set(theirs)):
         dotted, mine, other = f"{prefix}{key}", ours.get(key, _ABSENT), theirs.get(key, _ABSENT)
         if isinstance(mine, Mapping) and isinstance(other, Mapping):
-            yield from differences(mine, other, f"{dotted}.")  # pyright: ignore[reportUnknownArgumentType]
+            yield from unlike(mine, other, f"{dotted}.")  # pyright: ignore[reportUnknownArgumentType]
         elif mine != other:
-            yield f"{dotted}: {_spelled(other)} in the run, {_spelled(mine)} now"
+            yield dotted, mine, other
 
 
 def parsed_override(override: str) -> tuple[str, Any]:

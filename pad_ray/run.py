@@ -13,16 +13,12 @@ from typing import Any
 import yaml
 
 from pad_ray.budget import Sizes
-from pad_ray.errors import BudgetReached, PadRayError, RecipeError, UsageError
+from pad_ray.errors import BudgetReached, OutOfOrder, PadRayError, RecipeError
 from pad_ray.lease import Lease
 from pad_ray.manifest import Manifest, Stage, StageName, load_manifest
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import differences, parse_recipe
 from pad_ray.storage import Storage
-
-
-class OutOfOrder(UsageError):
-    """A stage was asked for before the one it builds on is finished."""
 
 
 class Run:
@@ -170,7 +166,7 @@ def _check_same(recipe: Recipe, storage: Storage) -> None:
     theirs = stored_recipe(storage)
     if theirs.hash() == recipe.hash():
         return
-    found = list(differences(recipe.identity(), theirs.identity()))
+    found = differences(recipe.identity(), theirs.identity())
     raise RecipeError(
         f"the run folder {storage} belongs to another recipe ({'; '.join(found[:5])}).",
         hint="Use the same values to resume it, or choose another --run-dir.",

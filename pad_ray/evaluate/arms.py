@@ -10,7 +10,7 @@ the interval is the wider one that a single answer per question would have.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -162,15 +162,19 @@ def _hull(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, 
 
 
 def by_suite(rights: Sequence[Rights]) -> list[tuple[str, list[Question]]]:
-    """The questions that all have answered, by suite; where there are several suites, all of them first.
-
-    A question that several suites hold is one question among all of them.
-    """
+    """The questions that all have answered, by suite; where there are several suites, all of them first."""
     shared = [one for one in rights[0] if all(one in other for other in rights)]
     named = list(dict.fromkeys(one[0] for one in shared))
     found = [(suite, [one for one in shared if one[0] == suite]) for suite in named]
-    pooled = list({one[1:]: one for one in reversed(shared)}.values())[::-1]
-    return [(POOLED, pooled), *found] if len(named) > 1 else found
+    return [(POOLED, once(shared)), *found] if len(named) > 1 else found
+
+
+def once(questions: Iterable[Question]) -> list[Question]:
+    """Every question once, of the first suite that holds it: among all suites it is one."""
+    first: dict[tuple[str, ...], Question] = {}
+    for one in questions:
+        first.setdefault(one[1:], one)
+    return list(first.values())
 
 
 def share(rights: Sequence[Rights], question: Question) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from pad_ray.evaluate.metrics import Paired, wilson
 from pad_ray.evaluate.published import benchmark_of, nearest
 from pad_ray.evaluate.resampling import bootstrap, vary
 from pad_ray.manifest import load_manifest
+from pad_ray.recipe_file import unlike
 from pad_ray.storage import Storage
 
 _GROUP = re.compile(r"([\w][\w .@+-]*)=(.+)")
@@ -265,16 +266,6 @@ def _unfinished(path: str, storage: Storage) -> list[str]:
 
 def _unlike(recipes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Keys besides seed and name in which the runs of one group differ: then they are not the same training again."""
-    flat = [dict(_flat(one)) for one in recipes]
-    keys = sorted({key for one in flat for key in one} - {"seed", "refine.seed", "name", "about"})
-    unlike = [key for key in keys if any(one.get(key) != flat[0].get(key) for one in flat)]
-    return [f"Its runs differ in more than their seed: {', '.join(unlike)}."] if unlike else []
-
-
-def _flat(recipe: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Keys as they are typed, `train.epochs`, with their values."""
-    for key, value in recipe.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
+    found = {key for one in recipes[1:] for key, *_ in unlike(one, recipes[0])}
+    keys = sorted(found - {"seed", "refine.seed", "name", "about"})
+    return [f"Its runs differ in more than their seed: {', '.join(keys)}."] if keys else []

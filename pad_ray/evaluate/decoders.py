@@ -18,6 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from pad_ray.errors import UsageError
+from pad_ray.evaluate.arms import POOLED, once
 from pad_ray.evaluate.folder import read_answers
 from pad_ray.evaluate.job import EvaluateJob, finished
 from pad_ray.evaluate.metrics import GradedAnswer, paired, wilson
@@ -30,8 +31,6 @@ from pad_ray.records import Problem
 from pad_ray.storage import Storage
 from pad_ray.students import local_student, weights_mark
 
-POOLED = "all suites"
-"""What the questions of all suites together are called."""
 GREEDY = Decode()
 """What everything is compared with, and the measure of how many tokens one program takes."""
 _SPEC = re.compile(r"(\w+)(?::(.*))?")
@@ -120,7 +119,7 @@ def measure(
         match=match,
         limit=limit,
         student_name=student,
-        student_mark=weights_mark(student),
+        weights=weights_mark(student),
     )
     bench = _Bench(blank, suites, reporter)
     answers = bench.ask(named, "decoders")
@@ -223,10 +222,8 @@ def _problems(suite: str) -> str:
 
 
 def _part(answers: Answers, suite: str) -> Answers:
-    """The answers of one suite, or of all: there a question that several suites hold counts once."""
-    if suite == POOLED:
-        return {key: answers[key] for key in {key[1:]: key for key in answers}.values()}
-    return {key: one for key, one in answers.items() if suite == key[0]}
+    asked = once(answers) if suite == POOLED else [key for key in answers if key[0] == suite]
+    return {key: answers[key] for key in asked}
 
 
 def _rights(answers: Answers) -> dict[tuple[str, str, str], bool]:

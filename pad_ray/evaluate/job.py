@@ -53,7 +53,7 @@ class EvaluateJob:
     """Take only this many problems (the first ones)."""
     student_name: str = ""
     """What summary.json calls the student; empty: its folder."""
-    student_mark: str = ""
+    weights: str = ""
     """What changes when the student is trained again (`weights_mark`); empty: unknown, or told by the run."""
     probe: bool = False
     """Ask a trained student just as the untrained one is asked, whatever form it has learned."""
@@ -77,8 +77,7 @@ def finished(job: EvaluateJob, problems: Sequence[Problem]) -> dict[str, Any]:
     differences = [
         f"{key}: {summary.get(key)!r} there, {value!r} now"
         for key, value in facts_of(job, problems[: job.limit]).items()
-        # Summaries were written before there was a mark.
-        if summary and summary.get(key, value if key == "student_mark" else None) != value
+        if summary and summary.get(key) != value
     ]
     if differences:
         raise UsageError(
@@ -100,7 +99,7 @@ def facts_of(job: EvaluateJob, problems: Sequence[Problem]) -> dict[str, Any]:
         "samples": decode.samples if voting else 1,
         **(decode.extras() if programs else {}),
         "student": job.student_name or job.student,
-        **({"student_mark": job.student_mark} if job.student_mark else {}),
+        **({"weights": job.weights} if job.weights else {}),
         "problems": job.problems_name or job.problems,
         "seed": job.seed,
         "max_tokens": decode.max_tokens if programs else direct.MAX_TOKENS,

@@ -77,7 +77,7 @@ def evaluate_student(
         engine=engine,
         limit=limit,
         student_name=student,
-        student_mark=weights_mark(student),
+        weights=weights_mark(student),
         problems_name=problems,
         dropped=dict(intake.dropped),
     )

@@ -40,10 +40,14 @@ def read_answer(reply: str, gold: str) -> str:
     Of the gold answer nothing is used but its kind.
     """
     reply = reply.replace("−", "-").strip()
-    if isinstance(canonical.parse(gold), canonical.Number):
+    kind = canonical.parse(gold)
+    if isinstance(kind, canonical.Number):
         numbers = _NUMBER.findall(reply)
         return numbers[-1].strip() if numbers else ""
     first = _LEAD.sub("", reply.partition("\n")[0], count=1).strip()
-    kind = _TRUTH if isinstance(canonical.parse(gold), canonical.Truth) else _CHOICE
-    begun = kind.match(first) if kind.match(gold.strip()) else None
+    begun = None
+    if isinstance(kind, canonical.Truth):
+        begun = _TRUTH.match(first)
+    elif _CHOICE.fullmatch(gold.strip()):
+        begun = _CHOICE.match(first)
     return begun[0] if begun else first

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from pad_ray.errors import BudgetReached, LeaseError, RecipeError, StorageError
+from pad_ray.errors import BudgetReached, LeaseError, OutOfOrder, RecipeError, StorageError
 from pad_ray.evaluate.folder import read_json, read_recipe
 from pad_ray.lease import Lease
 from pad_ray.manifest import UNTOUCHED, Manifest, load_manifest
 from pad_ray.recipe import Recipe
 from pad_ray.recipe_file import parse_recipe
-from pad_ray.run import OutOfOrder, open_run
+from pad_ray.run import open_run
 from pad_ray.storage import Storage
 
 

@@ -55,6 +55,7 @@ def test_where_words_are_asked_for_the_first_line_is_the_answer(reply: str, answ
         ("Yes, the coin is still heads up.", "no", "Yes"),
         ("The answer is no. It was flipped once.", "yes", "no"),
         ("(B) 05/01/2021", "(A)", "(B)"),
+        ("(B) in May", "(B) in May", "(B) in May"),
         ("Nobody knows.", "no", "Nobody knows."),
         ("I think (B)", "(B)", "I think (B)"),
         ("No, it is Tuesday", "Tuesday", "No, it is Tuesday"),
